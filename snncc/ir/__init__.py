@@ -1,0 +1,1 @@
+"""The intermediate representation: domains, ops, graphs, their text and their meaning."""

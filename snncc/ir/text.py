@@ -1,0 +1,132 @@
+"""The text form of a graph: ``parse(dump(graph), graph.weights) == graph``.
+
+One line an op: name, kind, inputs, attributes, the derived type, and where it comes from::
+
+    graph step T4 {
+      %x = input(shape=(1, 8, 8), domain='int[0..255]') : <1x8x8; int[0..255]>
+      %c = conv(%x, weight='c.weight', stride=(1, 1), ...) : <16x8x8; int[-9..9]>  # stem @ net.py:7
+    }
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import re
+from fractions import Fraction
+from typing import Any
+
+from snncc.ir import domain as dom
+from snncc.ir.domain import REAL, SPIKE, Domain
+from snncc.ir.graph import Graph, IRError, Op, Source, Type, Weights
+from snncc.ir.ops import OPS
+
+_KINDS = {op.kind: op for op in OPS}
+_HEADER = re.compile(r"graph (tensor|step) T(\d+) \{")
+_LINE = re.compile(r"  %([^ ]+) = (\w+)\((.*)\) : (<[^<>]*>)(?:  # (.*))?")
+_PLAIN_SOURCE = re.compile(r"([\w.+\- ]*) @ ([\w./\-]*):(\d+)")
+_INPUT = re.compile(r"%([^ ,]+)(?:, |$)")
+_GRID = re.compile(r"grid\(([\d/]+), (-?\d+)\.\.(-?\d+)\)|int\[(-?\d+)\.\.(-?\d+)\]")
+
+
+def dump(graph: Graph) -> str:
+    """Return the graph as text. Raises ``IRError`` where a type cannot be derived."""
+    lines = [f"graph {graph.level} T{graph.steps} {{"]
+    lines += [_dump_op(op, graph.type_of(op.name)) for op in graph.ops]
+    return "\n".join([*lines, "}", ""])
+
+
+def _dump_op(op: Op, type_: Type) -> str:
+    defaults = {f.name: f.default for f in dataclasses.fields(op)}
+    parts = [f"%{name}" for name in op.inputs]
+    for key, value in op.attributes().items():
+        if value != defaults[key]:
+            parts.append(f"{key}={str(value) if key == 'domain' else value!r}")
+    source = _dump_source(op.source)
+    return f"  %{op.name} = {op.kind}({', '.join(parts)}) : {type_}" + (source and f"  # {source}")
+
+
+def _dump_source(source: Source) -> str:
+    if source == Source():
+        return ""
+    plain = f"{' + '.join((source.module, *source.merged))} @ {source.file}:{source.line}"
+    if _PLAIN_SOURCE.fullmatch(plain) and "+" not in source.module:
+        return plain
+    return json.dumps([source.module, source.file, source.line, list(source.merged)])
+
+
+def parse_domain(text: str) -> Domain:
+    """Return the domain that ``str`` wrote as ``text``. Raises ``IRError``."""
+    if text in ("real", "spike"):
+        return REAL if text == "real" else SPIKE
+    found = _GRID.fullmatch(text)
+    if not found:
+        raise IRError(f"`{text}` is no domain")
+    step, lo, hi, int_lo, int_hi = found.groups()
+    if step is None:
+        return dom.integers(int(int_lo), int(int_hi))
+    return dom.grid(Fraction(step), int(lo), int(hi))
+
+
+def parse(text: str, weights: Weights) -> Graph:
+    """Return the graph that ``dump`` wrote; types are derived anew and must agree.
+
+    Raises ``IRError`` with the line at fault.
+    """
+    lines = text.splitlines()
+    header = _HEADER.fullmatch(lines[0]) if lines else None
+    if header is None or lines[-1] != "}":
+        raise IRError("not a graph: wanted `graph LEVEL Tn {`, one op a line, and `}`")
+    ops, stated = [], {}
+    for number, line in enumerate(lines[1:-1], start=2):
+        try:
+            op, type_ = _parse_op(line)
+        except (IRError, ValueError, SyntaxError, TypeError, KeyError) as error:
+            raise IRError(f"line {number}: {error}") from None
+        ops.append(op)
+        stated[op.name] = type_
+    level: Any = header[1]
+    graph = Graph(tuple(ops), weights, level, int(header[2]))
+    for name, type_ in stated.items():
+        if type_ != str(graph.type_of(name)):
+            raise IRError(f"`{name}` is {graph.type_of(name)}, the text claims {type_}")
+    return graph
+
+
+def _parse_op(line: str) -> tuple[Op, str]:
+    found = _LINE.fullmatch(line)
+    if not found:
+        raise IRError(f"not an op: {line.strip()[:60]}")
+    name, kind, arguments, type_, source = found.groups()
+    if kind not in _KINDS:
+        raise IRError(f"unknown op `{kind}`")
+    inputs, keywords = _split_inputs(arguments)
+    call = ast.parse(f"f({keywords})", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args:
+        raise IRError(f"not arguments: {arguments[:60]}")
+    fields = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    if "domain" in fields:
+        fields["domain"] = parse_domain(fields["domain"])
+    return _KINDS[kind](
+        name=name, inputs=inputs, source=_parse_source(source or ""), **fields
+    ), type_
+
+
+def _split_inputs(arguments: str) -> tuple[tuple[str, ...], str]:
+    inputs = []
+    while found := _INPUT.match(arguments):
+        inputs.append(found[1])
+        arguments = arguments[found.end() :]
+    return tuple(inputs), arguments
+
+
+def _parse_source(text: str) -> Source:
+    if not text:
+        return Source()
+    plain = _PLAIN_SOURCE.fullmatch(text)
+    if plain:
+        module, *merged = plain[1].split(" + ")
+        return Source(module, plain[2], int(plain[3]), tuple(merged))
+    module, file, line, merged = json.loads(text)
+    return Source(module, file, line, tuple(merged))
