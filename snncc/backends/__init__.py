@@ -1,0 +1,1 @@
+"""From a compiled graph to something that runs or can be read."""

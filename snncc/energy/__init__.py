@@ -1,0 +1,1 @@
+"""Energy models, which are data, and what they say of counted operations."""

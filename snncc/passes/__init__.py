@@ -1,0 +1,1 @@
+"""From graph to graph: each pass one file, one contract."""
