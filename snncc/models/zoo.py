@@ -1,0 +1,144 @@
+"""The published networks by name: `arch:spikingformer-8-512` and its kin.
+
+A name is family, data set where it is not ImageNet, then the size as the paper writes it:
+blocks and channels. Sizes are from the papers' tables; heads and time steps from the official
+builders and their `.yml` files, which do not always agree with the papers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from snncc.models.config import TransformerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network, without weights.
+
+    `config` is a frozen dataclass with an `input_shape`; `network` makes a module of it, and
+    imports what it needs then.
+    """
+
+    name: str
+    family: str
+    network: Callable[[Any], nn.Module]
+    config: Any
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What can be overridden, by name, with its value here."""
+        return {f.name: getattr(self.config, f.name) for f in fields(self.config)}
+
+    def configure(self, **overrides: Any) -> Architecture:  # noqa: ANN401
+        """Return the same architecture with other numbers.
+
+        ValueError where there is no such option, or the numbers do not fit together.
+        """
+        for name in overrides.keys() - self.options.keys():
+            raise ValueError(f"{self.name} has no option `{name}`: one of {sorted(self.options)}")
+        return replace(self, config=replace(self.config, **overrides))
+
+    def build(self, **overrides: Any) -> nn.Module:  # noqa: ANN401
+        """Return the network, newly initialised and in training mode."""
+        return self.network(self.configure(**overrides).config)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without the batch axis."""
+        shape: tuple[int, ...] = self.config.input_shape
+        return shape
+
+
+def _spikingformer(config: TransformerConfig) -> nn.Module:
+    from snncc.models.spikingformer import Spikingformer  # noqa: PLC0415
+
+    return Spikingformer(config)
+
+
+def _spikformer(config: TransformerConfig) -> nn.Module:
+    from snncc.models.spikformer import Spikformer  # noqa: PLC0415
+
+    return Spikformer(config)
+
+
+_IMAGENET = TransformerConfig(
+    variant="imagenet",
+    dim=512,
+    depth=8,
+    heads=8,
+    img_size=224,
+    classes=1000,
+    in_channels=3,
+    pool_stages=(1, 2, 3, 4),
+)
+_CIFAR = TransformerConfig(
+    variant="cifar",
+    dim=384,
+    depth=4,
+    heads=12,
+    img_size=32,
+    classes=10,
+    in_channels=3,
+    pool_stages=(3, 4),
+)
+_EVENTS = TransformerConfig(
+    variant="dvs",
+    dim=256,
+    depth=2,
+    heads=16,
+    img_size=128,
+    classes=10,
+    in_channels=2,
+    pool_stages=(1, 2, 3, 4),
+    T=16,
+)
+
+FORMS: Final[Mapping[str, Architecture]] = {
+    form.name: form
+    for form in (
+        Architecture("spikingformer", "spikingformer", _spikingformer, _IMAGENET),
+        Architecture("spikingformer-cifar", "spikingformer", _spikingformer, _CIFAR),
+        Architecture(
+            "spikingformer-dvs", "spikingformer", _spikingformer, replace(_EVENTS, tau=1.5)
+        ),
+        Architecture("spikformer", "spikformer", _spikformer, _IMAGENET),
+        Architecture("spikformer-cifar", "spikformer", _spikformer, _CIFAR),
+        Architecture("spikformer-dvs", "spikformer", _spikformer, _EVENTS),
+    )
+}
+"""The published forms of each family, with the numbers of the official builder."""
+
+SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "spikingformer-8-384": ("spikingformer", {"depth": 8, "dim": 384}),
+    "spikingformer-8-512": ("spikingformer", {"depth": 8, "dim": 512}),
+    "spikingformer-8-768": ("spikingformer", {"depth": 8, "dim": 768}),
+    "spikingformer-cifar-4-256": ("spikingformer-cifar", {"depth": 4, "dim": 256, "heads": 8}),
+    "spikingformer-cifar-2-384": ("spikingformer-cifar", {"depth": 2, "dim": 384}),
+    "spikingformer-cifar-4-384": ("spikingformer-cifar", {"depth": 4, "dim": 384}),
+    "spikingformer-cifar100-4-384": ("spikingformer-cifar", {"classes": 100, "heads": 8}),
+    "spikingformer-dvs-2-256": ("spikingformer-dvs", {"depth": 2, "dim": 256}),
+    "spikingformer-gesture-2-256": ("spikingformer-dvs", {"classes": 11}),
+    "spikformer-8-384": ("spikformer", {"depth": 8, "dim": 384}),
+    "spikformer-6-512": ("spikformer", {"depth": 6, "dim": 512}),
+    "spikformer-8-512": ("spikformer", {"depth": 8, "dim": 512}),
+    "spikformer-10-512": ("spikformer", {"depth": 10, "dim": 512}),
+    "spikformer-8-768": ("spikformer", {"depth": 8, "dim": 768}),
+    "spikformer-cifar-4-256": ("spikformer-cifar", {"depth": 4, "dim": 256, "heads": 8}),
+    "spikformer-cifar-2-384": ("spikformer-cifar", {"depth": 2, "dim": 384}),
+    "spikformer-cifar-4-384": ("spikformer-cifar", {"depth": 4, "dim": 384}),
+    "spikformer-dvs-2-256": ("spikformer-dvs", {"depth": 2, "dim": 256}),
+}
+"""Name: its form, and what is different in it."""
+
+ARCHITECTURES: Final[Mapping[str, Architecture]] = {
+    name: replace(FORMS[form].configure(**sizes), name=name)
+    for name, (form, sizes) in SIZES.items()
+}
+"""Every network that can be had by name."""
