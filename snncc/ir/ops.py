@@ -69,7 +69,7 @@ class Constant(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Op):
-    """``y = (w * x + b) << shift``, a cross-correlation in one or more dimensions.
+    """``y = ((w * x) << shift) + b``, a cross-correlation in one or more dimensions.
 
     Weight ``(C_out, C_in / groups, *kernel)``, input ``([B,] C_in, *positions)``, zero padding.
     """
@@ -105,7 +105,7 @@ class Conv(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Op):
-    """``y = (W x + b) << shift`` over the last axis; weight ``(C_out, C_in)``."""
+    """``y = ((W x) << shift) + b`` over the last axis; weight ``(C_out, C_in)``."""
 
     kind = "linear"
     weight_fields: ClassVar[tuple[str, ...]] = ("weight", "bias")
@@ -436,7 +436,7 @@ WEIGHTED = ("conv", "linear")
 
 
 def weighted(x: Domain, weight: Weight, bias: Weight | None, shift: int) -> Domain:
-    """Return the domain of ``(sum w x + b) << shift``; weight rows are outputs.
+    """Return the domain of ``(sum w x << shift) + b``; weight rows are outputs.
 
     Float or absent weights prove nothing. Integer ones do, row by row.
     """
@@ -448,8 +448,10 @@ def weighted(x: Domain, weight: Weight, bias: Weight | None, shift: int) -> Doma
         return REAL
     positive, negative = _signed_row_sums(weight)
     hi, lo = positive * x.hi + negative * x.lo, positive * x.lo + negative * x.hi
-    offset = 0 if bias is None else bias.astype(np.int64)
-    return dom.grid(x.step * 2**shift, int((lo + offset).min()), int((hi + offset).max()))
+    if bias is None:
+        return dom.grid(x.step * 2**shift, int(lo.min()), int(hi.max()))
+    offset = bias.astype(np.int64)
+    return dom.integers(int(((lo << shift) + offset).min()), int(((hi << shift) + offset).max()))
 
 
 def _signed_row_sums(weight: Array) -> tuple[Array, Array]:

@@ -123,7 +123,7 @@ def _conv(op: Conv, inputs: tuple[Array, ...], weights: Mapping[str, Array], lea
     )
     positions = columns.shape[2 : 2 + n]
     y = _grouped_product(columns, weight, op.groups)
-    y = _add_bias(y, weights[op.bias] if op.bias else None, op.shift, axis=1)
+    y = _shift_and_bias(y, weights[op.bias] if op.bias else None, op.shift, axis=1)
     return y.reshape(*outer, weight.shape[0], *positions)
 
 
@@ -152,19 +152,20 @@ def _windows(
     return view[(slice(None), slice(None), *steps, *taps)]
 
 
-def _add_bias(y: Array, bias: Array | None, shift: int, axis: int) -> Array:
-    if bias is not None:
-        shape = [1] * y.ndim
-        shape[axis] = -1
-        y = y + bias.reshape(shape)
-    return y << shift if shift else y
+def _shift_and_bias(y: Array, bias: Array | None, shift: int, axis: int) -> Array:
+    y = y << shift if shift else y
+    if bias is None:
+        return y
+    shape = [1] * y.ndim
+    shape[axis] = -1
+    return y + bias.reshape(shape)
 
 
 def _linear(
     op: Linear, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
     y = exact_matmul(inputs[0], weights[op.weight].T)
-    return _add_bias(y, weights[op.bias] if op.bias else None, op.shift, axis=-1)
+    return _shift_and_bias(y, weights[op.bias] if op.bias else None, op.shift, axis=-1)
 
 
 def _batch_norm(
