@@ -1,0 +1,79 @@
+"""Energy models: what an operation costs, where that number is from, and what it leaves out.
+
+A model is a TOML file, shipped here or written by the user. Which constants it gives is up to it:
+no figure is made of one that is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from snncc.targets.facts import Fact, FactError, Rule, fact, names_in, open_facts, rules_of
+
+_PACKAGE, _FOLDER = "snncc.energy", "models"
+
+CONSTANTS: Mapping[str, Rule] = MappingProxyType(
+    {
+        key: Rule(float, unit="pJ", evidence=True)
+        for key in (
+            "mac_fp32",
+            "ac_fp32",
+            "mac_int8",
+            "ac_int8",
+            "mult_int8",
+        )
+    }
+)
+"""Energy of one operation: ``ac`` is an addition, ``mac`` a multiplication and an addition."""
+
+
+class EnergyModelError(FactError):
+    """An energy model that cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which operations a model multiplies its constants with."""
+
+    operations: Fact[str] = fact(choices=("estimated", "counted"))
+    """``estimated``: dense operations times firing rate. ``counted``: what took place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyModel:
+    """Constants by operation, in the order of ``CONSTANTS``, and how they are to be used."""
+
+    name: str
+    title: str
+    scope: Scope
+    constants: Mapping[str, Fact[float]]
+    leaves_out: tuple[str, ...]
+
+
+def available_energy_models() -> tuple[str, ...]:
+    """Return the names of the energy models that ship with snncc, sorted."""
+    return names_in(_PACKAGE, _FOLDER)
+
+
+def load_energy_model(name_or_path: str | Path) -> EnergyModel:
+    """Return the model of that name, or the one that a user's own TOML file describes.
+
+    Raises ``EnergyModelError``, which names file, line and key.
+    """
+    file = open_facts(name_or_path, _PACKAGE, _FOLDER, error=EnergyModelError)
+    file.allow(f.name for f in fields(EnergyModel))
+    model = EnergyModel(
+        name=file.text("name"),
+        title=file.text("title"),
+        scope=Scope(**file.facts("scope", rules_of(Scope))),
+        constants=file.facts("constants", CONSTANTS),
+        leaves_out=file.sentences("leaves_out"),
+    )
+    if not model.constants:
+        raise file.refusal("constants", "holds no constant")
+    if not model.leaves_out:
+        raise file.refusal("leaves_out", "is empty: no model covers everything")
+    return model
