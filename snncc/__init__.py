@@ -1,3 +1,3 @@
-"""A deployment compiler for spiking transformers: trained PyTorch model in, verified integers out."""
+"""A deployment compiler for spiking transformers: PyTorch model in, verified integers out."""
 
 __version__ = "0.1.0"
