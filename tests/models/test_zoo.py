@@ -1,0 +1,100 @@
+"""Every named network: its parameter count, its input, its options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from snncc.models.zoo import ARCHITECTURES, FORMS, SIZES
+
+# Counted on the official modules. Each block's two dead layer norms are in: 2 * 2 * dim.
+PARAMETERS = {
+    "spikingformer-8-384": 16_828_312,
+    "spikingformer-8-512": 29_705_768,
+    "spikingformer-8-768": 66_363_208,
+    "spikingformer-cifar-4-256": 4_156_202,
+    "spikingformer-cifar-2-384": 5_765_818,
+    "spikingformer-cifar-4-384": 9_326_266,
+    "spikingformer-cifar100-4-384": 9_326_266 + 90 * (384 + 1),
+    "spikingformer-dvs-2-256": 2_568_714,
+    "spikingformer-gesture-2-256": 2_568_971,
+    "spikformer-8-384": 16_828_312,
+    "spikformer-6-512": 23_385_640,
+    "spikformer-8-512": 29_705_768,
+    "spikformer-10-512": 36_025_896,
+    "spikformer-8-768": 66_363_208,
+    # As Spikingformer, with biases on queries, keys and values.
+    "spikformer-cifar-4-256": 4_156_202 + 4 * 3 * 256,
+    "spikformer-cifar-2-384": 5_765_818 + 2 * 3 * 384,
+    "spikformer-cifar-4-384": 9_326_266 + 4 * 3 * 384,
+    # As Spikingformer, with the dead `pos_embed` (64 tokens) and `norm`.
+    "spikformer-dvs-2-256": 2_568_714 + 64 * 256 + 2 * 256,
+}
+
+
+def test_every_network_is_counted() -> None:
+    assert PARAMETERS.keys() == ARCHITECTURES.keys() == SIZES.keys()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_and_shapes(name: str) -> None:
+    arch = ARCHITECTURES[name]
+    with torch.device("meta"):
+        model = arch.build().eval()
+        logits = model(torch.empty(2, *arch.input_shape))
+    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
+    assert logits.shape == (2, arch.config.classes)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_name_says_family_and_size(name: str) -> None:
+    arch = ARCHITECTURES[name]
+    depth, dim = name.split("-")[-2:]
+    assert arch.name == name
+    assert name.split("-", maxsplit=1)[0] == arch.family
+    assert (arch.config.depth, arch.config.dim) == (int(depth), int(dim))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_is_named_after_its_family(name: str) -> None:
+    assert FORMS[name].name == name
+    assert name.split("-", maxsplit=1)[0] == FORMS[name].family
+
+
+def test_input_shapes() -> None:
+    assert ARCHITECTURES["spikingformer-8-512"].input_shape == (3, 224, 224)
+    assert ARCHITECTURES["spikformer-cifar-4-384"].input_shape == (3, 32, 32)
+    events = ARCHITECTURES["spikingformer-dvs-2-256"]
+    assert events.input_shape == (16, 2, 128, 128)
+    assert events.configure(T=10).input_shape == (10, 2, 128, 128)
+
+
+def test_what_shapes_cannot_tell_has_the_official_default() -> None:
+    heads = {name: arch.config.heads for name, arch in ARCHITECTURES.items()}
+    assert {heads[f"spikingformer-8-{dim}"] for dim in (384, 512, 768)} == {8}
+    assert (heads["spikingformer-cifar-4-384"], heads["spikingformer-cifar100-4-384"]) == (12, 8)
+    assert heads["spikformer-dvs-2-256"] == 16
+    assert FORMS["spikingformer-dvs"].config.tau == 1.5
+    assert FORMS["spikformer-dvs"].config.tau == 2.0
+
+
+def test_options_can_be_overridden_and_are_listed() -> None:
+    arch = ARCHITECTURES["spikingformer-cifar-4-384"]
+    changed = arch.configure(heads=4, T=2, classes=7, img_size=16)
+    assert (changed.options["heads"], changed.options["T"]) == (4, 2)
+    assert arch.options["heads"] == 12
+    with torch.device("meta"):
+        assert changed.build(depth=1)(torch.empty(1, 3, 16, 16)).shape == (1, 7)
+
+
+def test_an_unknown_option_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="spikformer-8-384 has no option `head`"):
+        ARCHITECTURES["spikformer-8-384"].build(head=4)
+
+
+def test_listing_the_zoo_does_not_import_torch() -> None:
+    code = "import sys, snncc.models.zoo; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
