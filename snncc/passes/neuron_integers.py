@@ -1,0 +1,134 @@
+"""One neuron layer in the chip's integers: decay, shift, threshold, and the proof of its width.
+
+The chip carries ``U = g (V - v_reset) / scale`` with ``g = tau`` where the input is divided by tau
+and 1 elsewhere, in units of ``2**-shift`` counts: ``U' = U (4096 - decay) / 4096 + (X << shift)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from snncc.ir.domain import Grid
+from snncc.ir.graph import Array
+from snncc.ir.ops import Neuron
+from snncc.targets.load import Arithmetic
+
+_MOST_EXTRA_BITS = 16
+_SLACK = Fraction(1, 10**9)
+"""A threshold within this share above an integer count is that integer: float division noise."""
+
+
+@dataclass(frozen=True)
+class NeuronPlan:
+    """The integers of a neuron layer and what is proved of them.
+
+    ``exact``: every spike is that of the recurrence in real numbers on the same currents.
+    ``bound``: no potential can be larger in absolute value, in any input; ``limit`` is the width's.
+    """
+
+    decay: int
+    shift: int
+    threshold: Array
+    exact: bool
+    bound: int
+    limit: int
+
+    @property
+    def proved(self) -> bool:
+        """Whether the potential cannot leave the target's width."""
+        return self.bound <= self.limit
+
+
+def plan_neuron(
+    neuron: Neuron, unit: Array, current: Grid, steps: int, arithmetic: Arithmetic
+) -> NeuronPlan:
+    """Return the integers of a neuron layer that reads ``current`` counts of ``unit`` each.
+
+    The input is shifted as far as the proof of the width allows, up to where no halving of the
+    ``steps`` ever rounds; then thresholds are exact. ``unit`` is ``(1,)`` or one a channel.
+    """
+    base = arithmetic.current_shift.value
+    needed = _exact_shift(_retention(neuron), steps)
+    extra = steps - 1 if needed is None else needed
+    plans = (
+        _plan(neuron, unit, current, steps, arithmetic, base + k) for k in range(extra, -1, -1)
+    )
+    plan = next(plans)
+    while not plan.proved:
+        smaller = next(plans, None)
+        if smaller is None:
+            break
+        plan = smaller
+    return plan
+
+
+def _retention(neuron: Neuron) -> Fraction:
+    """Return the share of its potential that a neuron keeps in a step: ``1 - 1 / tau``."""
+    if neuron.tau is None:
+        return Fraction(1)
+    return 1 - Fraction(1 / neuron.tau).limit_denominator(1 << 12)
+
+
+def _exact_shift(retention: Fraction, steps: int) -> int | None:
+    """Return how many bits the decays of a sample use up; None where no number is enough."""
+    bits = retention.denominator.bit_length() - 1
+    is_power = retention.denominator == 1 << bits
+    return bits * (steps - 1) if is_power and bits * (steps - 1) <= _MOST_EXTRA_BITS else None
+
+
+def _plan(
+    neuron: Neuron, unit: Array, current: Grid, steps: int, arithmetic: Arithmetic, shift: int
+) -> NeuronPlan:
+    retention, one = _retention(neuron), 1 << arithmetic.decay_bits.value
+    decay = round((1 - retention) * one)
+    extra, needed = shift - arithmetic.current_shift.value, _exact_shift(retention, steps)
+    lossless = needed is not None and extra >= needed and Fraction(decay, one) == 1 - retention
+    exact = lossless and neuron.v_reset is not None
+    spread = 1 << (shift - needed) if exact and needed is not None else 1
+    gain = neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
+    goal = gain * (neuron.v_threshold - (neuron.v_reset or 0.0))
+    threshold = np.array(
+        [_threshold(goal / u, neuron, shift, spread, exact, arithmetic) for u in unit.tolist()]
+    )
+    bound = _bound(current, shift, decay, one, steps, neuron, int(threshold.max()))
+    limit = (1 << (arithmetic.potential_bits.value - 1)) - 1
+    return NeuronPlan(decay, shift, threshold, exact, bound, limit)
+
+
+def _threshold(
+    counts: float, neuron: Neuron, shift: int, spread: int, exact: bool, arithmetic: Arithmetic
+) -> int:
+    """Return the least potential that fires, given the threshold in counts.
+
+    Where potentials lie ``spread`` apart, the first of them that must fire. The chip's threshold
+    register counts ``2**threshold_shift``; its compare may be strict.
+    """
+    real = Fraction(counts) * (1 << shift)
+    first = math.ceil(real * (1 - _SLACK) / spread) * spread
+    if neuron.strict and abs(first - real) <= real * _SLACK:
+        first += spread
+    if neuron.v_reset is None:
+        return first
+    register = 1 << arithmetic.threshold_shift.value
+    if arithmetic.threshold_compare.value == "greater_equal":
+        return round(first / register) * register
+    if exact:
+        return (-(-first // register) - 1) * register + 1
+    return max(round(Fraction(first - 1, register)), 0) * register + 1
+
+
+def _bound(
+    current: Grid, shift: int, decay: int, one: int, steps: int, neuron: Neuron, threshold: int
+) -> int:
+    """Return the largest potential that any input can lead to within ``steps``."""
+    hi, lo = current.hi << shift, current.lo << shift
+    upper, lower = hi, lo
+    for _ in range(steps - 1):
+        kept = min(max(upper, 0), threshold - 1) if neuron.v_reset is not None else max(upper, 0)
+        upper = max(hi, hi + kept * (one - decay) // one)
+        lower = min(lo, lo - (-min(lower, 0) * (one - decay) // one))
+    return max(abs(upper), abs(lower))

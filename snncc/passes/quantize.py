@@ -1,0 +1,336 @@
+"""Floats to the chip's integers: weights, thresholds, input and output.
+
+The result computes on counts; ``real = scale * count``. Scales live in thresholds, in the input's
+and the output's scale and nowhere else, so the integers need no multiplication that the float
+network did not have.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, cast
+
+import numpy as np
+
+from snncc.diagnostics.core import Diagnostic, Severity, rule
+from snncc.ir import domain as dom
+from snncc.ir.domain import Grid
+from snncc.ir.graph import Array, Graph, Op, Type
+from snncc.ir.ops import AvgPool, Constant, Conv, Input, IntegerNeuron, Linear, Neuron, Output
+from snncc.passes.base import Pass, Result, well_formed
+from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
+from snncc.passes.scales import (
+    Current,
+    Fixed,
+    Scaled,
+    ScaleGroups,
+    members,
+    per_channel_roots,
+    scale_groups,
+)
+from snncc.targets.load import Arithmetic, Features
+
+UNPROVED_WIDTH = rule(
+    "SNN302",
+    "potential-width-not-proved",
+    Severity.WARNING,
+    """
+    The worst case of a layer's membrane potential does not fit the target's width.
+
+    The bound is proved from the weights: it assumes that every input with a positive weight fires
+    and no other. Real data stays far below; the message gives the bound and the width. A run
+    counts every potential that leaves the width, and a verified run has none.
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What data say of a float step graph.
+
+    ``input_sample`` holds input values; ``mean_inputs`` the mean of what each weighted op reads,
+    one a channel of its input.
+    """
+
+    input_sample: Array
+    mean_inputs: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerScales:
+    """How one neuron layer went into integers."""
+
+    name: str
+    path: str
+    plan: NeuronPlan
+    scale_low: float
+    scale_high: float
+
+
+@dataclass(frozen=True)
+class Quantize(Pass):
+    """Replace every float by integers of the target's arithmetic.
+
+    Weights ``round(W / (scale 2**shift))`` in ``weight_bits`` signed bits, one scale a channel
+    where the target has a threshold for each neuron, else one a layer. Thresholds
+    ``tau (v_threshold - v_reset) / scale`` in potential units.
+    """
+
+    name: ClassVar[str] = "quantize"
+    requires = (well_formed,)
+    ensures = (well_formed,)
+
+    arithmetic: Arithmetic
+    features: Features
+    calibration: Calibration
+    weight_bits: int = 8
+
+    def run(self, graph: Graph) -> Result:
+        """Return the integer graph; diagnostics for what has no integer form."""
+        result, found, _ = self.quantize(graph)
+        return Result(result, found)
+
+    def quantize(self, graph: Graph) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
+        """Return the integer graph, the findings and how each neuron layer was scaled."""
+        scale, hi, lo = input_grid(self.calibration.input_sample)
+        groups, found = scale_groups(graph, scale)
+        if found:
+            return graph, found, []
+        builder = _Builder(self, graph, groups, Grid(dom.SPIKE.step, lo, hi), scale)
+        for op in graph.ops:
+            builder.add(op)
+        return builder.graph(), tuple(builder.found), builder.layers
+
+
+def input_grid(sample: Array) -> tuple[float, int, int]:
+    """Return (scale, largest count, smallest count) for 8-bit input: least squared error.
+
+    Candidates are the full 8-bit range and the powers of two that cover the sample; of equals the
+    coarsest, so that 16 grey levels stay 16 levels and lose nothing.
+    """
+    peak = float(np.abs(sample).max()) or 1.0
+    signed = bool((sample < 0).any())
+    top = 127 if signed else 255
+    powers = [2.0**-n for n in range(-8, 17) if peak * 2.0**n <= top]
+    best = min(
+        (*powers, peak / top),
+        key=lambda s: (round(_rounding_error(sample, s) / peak**2, 12), -s),
+    )
+    hi = math.ceil(peak / best - 1e-9)
+    return best, hi, -hi if signed else 0
+
+
+def _rounding_error(sample: Array, scale: float) -> float:
+    return float(np.mean((np.rint(sample / scale) * scale - sample) ** 2))
+
+
+class _Builder:
+    """Walks the float graph once and writes the integer one."""
+
+    def __init__(
+        self, options: Quantize, graph: Graph, groups: ScaleGroups, pixels: Grid, scale: float
+    ) -> None:
+        self.options, self.source, self.groups = options, graph, groups
+        self.pixels, self.input_scale = pixels, scale
+        self.peak = 2 ** (options.weight_bits - 1) - 1
+        self.units, self.shifts = self._choose_units()
+        self.ops: list[Op] = []
+        self.weights: dict[str, Array] = {}
+        self.types: dict[str, Type] = {}
+        self.renamed: dict[str, str] = {}
+        self.found: list[Diagnostic] = []
+        self.layers: list[LayerScales] = []
+
+    def graph(self) -> Graph:
+        return Graph(tuple(self.ops), self.weights, "step", self.source.steps)
+
+    # Scales
+
+    def _choose_units(self) -> tuple[dict[str, Array], dict[str, int]]:
+        """Return the scale of each group, ``(C,)`` or ``(1,)``, and each weighted op's shift.
+
+        All producers of a group share its scale; one whose weights are larger by about ``2**e``
+        gets the shift ``e``, so that the smaller ones keep their bits.
+        """
+        units, shifts = {}, {}
+        by_channel = self.options.features.per_neuron_threshold.value
+        fine = per_channel_roots(self.groups) if by_channel else frozenset()
+        for root, names in members(self.groups).items():
+            peaks = {n: self._peaks(n, root in fine) for n in names}
+            levels = {n: math.log2(_level(p)) for n, p in peaks.items() if self._is_weighted(n)}
+            floor = min(levels.values(), default=0.0)
+            for name, level in levels.items():
+                shifts[name] = round(level - floor)
+            ideal = [
+                p / (self.peak * 2 ** shifts.get(n, 0)) for n, p in peaks.items() if n in levels
+            ]
+            unit = np.max(np.stack(ideal), axis=0) if ideal else next(iter(peaks.values()))
+            units[root] = np.where(unit > 0, unit, unit.max() or 1.0)
+        return units, shifts
+
+    def _is_weighted(self, name: str) -> bool:
+        return self.source[name].kind in ("conv", "linear")
+
+    def _peaks(self, name: str, by_channel: bool) -> Array:
+        """Return the largest absolute weight of each output channel in units of the group."""
+        op = self.source[name]
+        if op.kind == "constant":
+            return np.ones(1)
+        current = cast(Current, self.groups.resolved(name))
+        rows = np.abs(self._effective_weight(op)).reshape(self._channels(op), -1).max(axis=1)
+        peaks = rows / current.factor
+        return peaks if by_channel else peaks.max(keepdims=True)
+
+    def _channels(self, op: Op) -> int:
+        return int(self.source.weights[op.weight_names[0]].shape[0])
+
+    def _effective_weight(self, op: Op) -> Array:
+        """Return the weight with the scale of what it reads multiplied in."""
+        weight = cast(Array, self.source.weights[op.weight_names[0]]).astype(np.float64)
+        value = self.groups.resolved(op.inputs[0])
+        if isinstance(value, Fixed):
+            return weight * value.scale
+        unit = self.units_of(value)
+        if unit.size == 1:
+            return weight * unit[0]
+        groups = op.groups if isinstance(op, Conv) else 1
+        per_group = unit.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
+        split = weight.reshape(groups, -1, *weight.shape[1:])
+        return cast(Array, (split * per_group).reshape(weight.shape))
+
+    def units_of(self, value: Scaled) -> Array:
+        """Return the real value of one count: ``(1,)``, or one a channel."""
+        if isinstance(value, Fixed):
+            return np.array([value.scale])
+        return self.units[value.group] * value.factor
+
+    # Ops
+
+    def add(self, op: Op) -> None:
+        """Write the integer form of one op."""
+        write = self._WRITERS.get(op.kind, _Builder._copy)
+        write(self, op)
+
+    def _emit(self, op: Op, **weights: Array) -> None:
+        inputs = tuple(self.renamed.get(name, name) for name in op.inputs)
+        op = dataclasses.replace(op, inputs=inputs)
+        self.weights.update({f"{op.name}.{key}": value for key, value in weights.items()})
+        self.ops.append(op)
+        self.types[op.name] = op.infer(tuple(self.types[n] for n in inputs), self.weights)
+
+    def _copy(self, op: Op) -> None:
+        self._emit(op)
+
+    def _drop(self, op: Op) -> None:
+        self.renamed[op.name] = self.renamed.get(op.inputs[0], op.inputs[0])
+
+    def _input(self, op: Op) -> None:
+        self._emit(dataclasses.replace(cast(Input, op), domain=self.pixels, scale=self.input_scale))
+
+    def _output(self, op: Op) -> None:
+        unit = self.units_of(self.groups.resolved(op.inputs[0]))
+        self._emit(dataclasses.replace(cast(Output, op), scale=f"{op.name}.scale"), scale=unit)
+
+    def _constant(self, op: Op) -> None:
+        constant = cast(Constant, op)
+        unit = self.units_of(self.groups.resolved(op.name))
+        value = cast(Array, self.source.weights[constant.value])
+        if unit.size > 1:
+            unit = np.max(unit, keepdims=True)
+        counts = np.rint(value / unit).astype(np.int32)
+        self._emit(dataclasses.replace(constant, value=f"{op.name}.value"), value=counts)
+
+    def _weighted(self, op: Op) -> None:
+        weighted = cast(Conv | Linear, op)
+        unit = self.units_of(self.groups.resolved(op.name))
+        shift = self.shifts[op.name]
+        exact = self._effective_weight(op)
+        column = unit.reshape(-1, *(1,) * (exact.ndim - 1))
+        counts = np.clip(np.rint(exact / (column * 2**shift)), -self.peak, self.peak)
+        lost = exact - counts * column * 2**shift
+        bias = self._bias(weighted, lost, unit)
+        fields = {"weight": f"{op.name}.weight", "shift": shift}
+        weights = {"weight": counts.astype(np.int8 if self.peak < 128 else np.int16)}
+        if bias is not None:
+            fields["bias"], weights["bias"] = f"{op.name}.bias", bias
+        self._emit(dataclasses.replace(weighted, **fields), **weights)  # type: ignore[arg-type]
+
+    def _bias(self, op: Conv | Linear, lost: Array, unit: Array) -> Array | None:
+        """Return the bias in counts; it makes up for what rounding took from the mean current."""
+        bias = np.zeros(lost.shape[0])
+        if op.bias is not None:
+            bias = bias + cast(Array, self.source.weights[op.bias])
+        means = self.options.calibration.mean_inputs.get(op.name)
+        if means is not None:
+            bias = bias + _mean_loss(op, lost, means, self.groups.resolved(op.inputs[0]))
+        counts = np.rint(bias / unit).astype(np.int32)
+        return counts if op.bias is not None or counts.any() else None
+
+    def _avg_pool(self, op: Op) -> None:
+        """The sum of each window: the division is in the scale."""
+        pool = cast(AvgPool, op)
+        channels = self.types[self.renamed.get(op.inputs[0], op.inputs[0])].shape[0]
+        conv = Conv(
+            name=op.name, inputs=op.inputs, source=op.source, weight=f"{op.name}.ones",
+            stride=pool.stride, padding=pool.padding, dilation=(1,) * len(pool.kernel),
+            groups=channels,
+        )  # fmt: skip
+        self._emit(conv, ones=np.ones((channels, 1, *pool.kernel), np.int8))
+
+    def _neuron(self, op: Op) -> None:
+        neuron = cast(Neuron, op)
+        value = self.groups.resolved(op.inputs[0])
+        type_ = self.types[self.renamed.get(op.inputs[0], op.inputs[0])]
+        unit = self.units_of(value)
+        plan = plan_neuron(
+            neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic
+        )
+        if not plan.proved:
+            self.found.append(UNPROVED_WIDTH.at(
+                op.source,
+                f"`{op.name}` could reach a potential of {plan.bound}, "
+                f"beyond the {plan.limit} of the target's width",
+                op=op.kind,
+                hint="verify it on data, or use fewer weight bits",
+            ))  # fmt: skip
+        threshold = plan.threshold
+        if threshold.size > 1:
+            axis = cast(int, cast(Current, value).axis)
+            threshold = threshold.reshape(-1, *(1,) * (len(type_.shape) - axis - 1))
+        layer = LayerScales(op.name, op.source.module, plan, float(unit.min()), float(unit.max()))
+        self.layers.append(layer)
+        integer = IntegerNeuron(
+            name=op.name, inputs=op.inputs, source=op.source, threshold=f"{op.name}.threshold",
+            decay=plan.decay, shift=plan.shift, reset="soft" if neuron.v_reset is None else "hard",
+        )  # fmt: skip
+        self._emit(integer, threshold=threshold.astype(np.int32))
+
+    _WRITERS: ClassVar = {
+        "input": _input,
+        "output": _output,
+        "constant": _constant,
+        "conv": _weighted,
+        "linear": _weighted,
+        "avg_pool": _avg_pool,
+        "neuron": _neuron,
+        "scale": _drop,
+    }
+
+
+def _level(peaks: Array) -> float:
+    """Return the geometric mean of the positive peaks, 1 where there is none."""
+    positive = peaks[peaks > 0]
+    return float(np.exp(np.log(positive).mean())) if positive.size else 1.0
+
+
+def _mean_loss(op: Conv | Linear, lost: Array, means: Array, value: Scaled) -> Array:
+    """Return the mean of ``lost`` weights times the mean input: what rounding takes away."""
+    counts = means / (value.scale if isinstance(value, Fixed) else 1.0)
+    if isinstance(value, Current):
+        return np.zeros(lost.shape[0])
+    groups = op.groups if isinstance(op, Conv) else 1
+    taps = lost.reshape(groups, -1, lost.shape[1], int(np.prod(lost.shape[2:]))).sum(axis=-1)
+    return np.einsum("goi,gi->go", taps, counts.reshape(groups, -1)).reshape(-1)

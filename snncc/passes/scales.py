@@ -1,0 +1,233 @@
+"""Which values must share a quantization scale, and along which axis it may differ.
+
+A value of the integer graph is a count; ``real = scale * count``. Spikes and what is counted from
+them have a *fixed* scale. The result of a weighted op, a *current*, may have any: its weights are
+divided by it and the thresholds that read it as well. Currents that are summed share one, so they
+form a group, with one scale a channel wherever every member keeps its channels on one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+from snncc.diagnostics.core import Diagnostic, Severity, rule
+from snncc.ir.graph import Graph, Op, Shape, Type
+from snncc.ir.ops import AvgPool, Concat, Permute, Reshape, Scale, Slice, Sum
+
+UNQUANTIZABLE = rule(
+    "SNN301",
+    "no-integer-form",
+    Severity.ERROR,
+    """
+    An operation cannot be put into integers.
+
+    Spikes, weighted sums of spikes, residual sums, pools and products of spikes have an exact
+    integer form. A sum of a current and a spike count, a product of two currents, softmax,
+    LayerNorm, and a batch norm or scale that folds into no weight or threshold have none.
+    """,
+)
+
+ANY_AXIS = -1
+"""The channel axis of a constant: it can be scaled along every axis."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """``real = scale * count`` with a scale that is known: spikes and counts of spikes."""
+
+    scale: float
+
+
+@dataclass(frozen=True)
+class Current:
+    """``real = group scale * factor * count``; ``axis`` holds the channels, if one does."""
+
+    group: str
+    factor: float
+    axis: int | None
+
+
+Scaled: TypeAlias = Fixed | Current
+
+
+class Unscalable(Exception):  # noqa: N818 - caught at once and turned into a diagnostic
+    """An op without an integer form; the text says why."""
+
+
+@dataclass
+class ScaleGroups:
+    """The scale of every value of a float step graph, up to one unknown a group."""
+
+    graph: Graph
+    values: dict[str, Scaled] = field(default_factory=dict)
+    parents: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def root(self, group: str) -> tuple[str, float]:
+        """Return (root, r): the group's scale is r times that of its root."""
+        ratio = 1.0
+        while group in self.parents:
+            group, step = self.parents[group]
+            ratio *= step
+        return group, ratio
+
+    def resolved(self, name: str) -> Scaled:
+        """Return the scale of a value in terms of the root of its group."""
+        value = self.values[name]
+        if isinstance(value, Fixed):
+            return value
+        root, ratio = self.root(value.group)
+        return Current(root, value.factor * ratio, value.axis)
+
+    def unify(self, a: Current, b: Current) -> None:
+        """Make two currents share one scale."""
+        (root_a, ratio_a), (root_b, ratio_b) = self.root(a.group), self.root(b.group)
+        factor = (a.factor * ratio_a) / (b.factor * ratio_b)
+        if root_a != root_b:
+            self.parents[root_b] = (root_a, factor)
+        elif factor != 1.0:
+            raise Unscalable("adds a value to a scaled copy of itself")
+
+
+def scale_groups(graph: Graph, input_scale: float) -> tuple[ScaleGroups, tuple[Diagnostic, ...]]:
+    """Return the scale groups of a folded float step graph, and what has no integer form."""
+    groups, found = ScaleGroups(graph), []
+    for op in graph.ops:
+        inputs = [groups.values[name] for name in op.inputs]
+        try:
+            groups.values[op.name] = _scaled(op, inputs, groups, input_scale)
+        except Unscalable as reason:
+            found.append(UNQUANTIZABLE.at(op.source, f"`{op.name}` {reason}", op=op.kind))
+            groups.values[op.name] = Fixed(1.0)
+    return groups, tuple(found)
+
+
+def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: float) -> Scaled:
+    if op.kind == "input":
+        return Fixed(input_scale)
+    if op.kind == "constant":
+        return Current(op.name, 1.0, ANY_AXIS)
+    if op.kind in ("conv", "linear"):
+        return Current(op.name, 1.0, _channel_axis(op, groups.graph))
+    if op.kind == "neuron":
+        return Fixed(1.0)
+    if op.kind in ("add", "concat"):
+        return _joined(op, inputs, groups)
+    if op.kind in ("matmul", "mask"):
+        return _product(op, inputs)
+    if op.kind in _PASS_ON:
+        return _passed_on(op, inputs[0], groups.graph)
+    raise Unscalable(f"({op.kind}) has no integer form")
+
+
+_PASS_ON = (
+    "scale", "max_pool", "avg_pool", "sum", "readout", "repeat",
+    "reshape", "permute", "expand", "slice", "output",
+)  # fmt: skip
+
+
+def _channel_axis(op: Op, graph: Graph) -> int:
+    shape = graph.type_of(op.name).shape
+    weight = graph.weights[op.weight_names[0]]
+    return len(shape) - 1 if op.kind == "linear" else len(shape) - (len(weight.shape) - 2) - 1
+
+
+def _joined(op: Op, inputs: list[Scaled], groups: ScaleGroups) -> Scaled:
+    first = inputs[0]
+    if isinstance(first, Fixed):
+        if all(i == first for i in inputs):
+            return first
+        raise Unscalable("joins values on different grids, or a count with a current")
+    for other in inputs[1:]:
+        if isinstance(other, Fixed):
+            raise Unscalable("joins a current with a count of spikes")
+        groups.unify(first, other)
+    currents = [i for i in inputs if isinstance(i, Current)]
+    axes = {i.axis for i in currents} - {ANY_AXIS}
+    lost = isinstance(op, Concat) and op.axis in axes
+    axis = axes.pop() if len(axes) == 1 and not lost else None
+    return Current(first.group, first.factor, axis)
+
+
+def _product(op: Op, inputs: list[Scaled]) -> Scaled:
+    scale = 1.0
+    for each in inputs:
+        if isinstance(each, Current):
+            raise Unscalable("multiplies a current by a computed value")
+        scale *= each.scale
+    return Fixed(scale)
+
+
+def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:
+    factor = 1.0
+    if isinstance(op, Scale):
+        if op.factor <= 0:
+            raise Unscalable(f"multiplies by {op.factor}, which is not positive")
+        factor = op.factor
+    elif isinstance(op, AvgPool):
+        factor = 1.0
+        for k in op.kernel:
+            factor /= k
+    if isinstance(value, Fixed):
+        return Fixed(value.scale * factor)
+    axis = moved_axis(op, value.axis, graph.type_of(op.inputs[0]), graph.type_of(op.name))
+    return Current(value.group, value.factor * factor, axis)
+
+
+def moved_axis(op: Op, axis: int | None, before: Type, after: Type) -> int | None:
+    """Return where an axis of the input stands in the result, None where it is taken apart."""
+    if axis is None or axis == ANY_AXIS:
+        return axis if axis is None or op.kind == "scale" else None
+    if isinstance(op, Permute):
+        return op.order.index(axis)
+    if isinstance(op, Reshape):
+        return _reshaped_axis(axis, before.shape, after.shape)
+    if isinstance(op, Sum):
+        if axis in op.axes:
+            return None
+        return axis if op.keepdims else axis - sum(a < axis for a in op.axes)
+    if op.kind == "expand":
+        return axis + len(after.shape) - len(before.shape)
+    if isinstance(op, Slice) and op.axis == axis:
+        return None
+    return axis
+
+
+def _reshaped_axis(axis: int, before: Shape, after: Shape) -> int | None:
+    """An axis survives where it has the same size and the same number of values before it."""
+    ahead = 1
+    for n in before[:axis]:
+        ahead *= n
+    passed = 1
+    for i, n in enumerate(after):
+        if passed == ahead and n == before[axis]:
+            return i
+        passed *= n
+    return None
+
+
+def per_channel_roots(groups: ScaleGroups) -> frozenset[str]:
+    """Return the roots of the groups whose members keep their channels on one axis of one size."""
+    sizes: dict[str, set[int]] = {}
+    for name, value in groups.values.items():
+        if isinstance(value, Current):
+            found = sizes.setdefault(groups.root(value.group)[0], set())
+            if value.axis is None:
+                found.update((-1, -2))
+            elif value.axis != ANY_AXIS:
+                found.add(groups.graph.type_of(name).shape[value.axis])
+    return frozenset(root for root, found in sizes.items() if len(found) == 1)
+
+
+def members(groups: ScaleGroups) -> Mapping[str, list[str]]:
+    """Return, for each root, the weighted ops and constants that make its currents."""
+    found: dict[str, list[str]] = {}
+    for op in _makers(groups.graph):
+        current = cast(Current, groups.resolved(op.name))
+        found.setdefault(current.group, []).append(op.name)
+    return found
+
+
+def _makers(graph: Graph) -> Iterator[Op]:
+    return (op for op in graph.ops if op.kind in ("conv", "linear", "constant"))
