@@ -14,6 +14,7 @@ from snncc.diagnostics.core import RULES, Rule
 
 RULE_MODULES = (
     "snncc.artefact",
+    "snncc.execute.dataset",
     "snncc.passes.base",
 )  # fmt: skip
 

@@ -1,0 +1,319 @@
+"""Reading what a network is shown: arrays, tensors, folders of images, or a user's own iterable.
+
+Whatever cannot be used is one diagnostic: which file, what was found, what was wanted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from snncc.diagnostics.core import Rule, Severity, SnnccError, rule
+from snncc.ir.graph import Array, Shape, Source
+
+UNREADABLE_DATA = rule(
+    "SNN130",
+    "unreadable-data",
+    Severity.ERROR,
+    """
+    The data cannot be read: not there, cut short, or in a form that snncc does not know.
+
+    Known are `.npz` with an array `x` and, with labels, an array `y`; `.npy` with the inputs
+    alone; `.pt` with a tensor, a pair, or a dict of `x` and `y`; a folder with one folder of images
+    a class; and `package.module:factory`, which gives an iterable of (input, label).
+    Files are opened without running code from them: no pickled objects.
+    """,
+)
+WRONG_SHAPE = rule(
+    "SNN131",
+    "wrong-data-shape",
+    Severity.ERROR,
+    """
+    The samples do not have the shape, or the type, that the network reads.
+
+    The first axis counts the samples; what is left has to be the network's input, channels first:
+    `(1000, 3, 32, 32)` for a network that reads `3x32x32`. Images in a folder need its size.
+    """,
+)
+NOT_FINITE = rule(
+    "SNN132",
+    "data-not-finite",
+    Severity.ERROR,
+    """
+    The data holds NaN or infinity, of which no spike can be counted.
+
+    The message names the first sample that does.
+    """,
+)
+EMPTY_DATA = rule(
+    "SNN133",
+    "empty-data",
+    Severity.ERROR,
+    """
+    There is not one sample in the data, so nothing can be measured on it.
+    """,
+)
+BAD_LABELS = rule(
+    "SNN134",
+    "bad-labels",
+    Severity.ERROR,
+    """
+    The labels are not one class number for each sample.
+
+    Labels are integers from 0 up, one a sample and less than the number of classes. One-hot rows
+    are not labels: give `y.argmax(axis=1)`.
+    """,
+)
+FAILING_FACTORY = rule(
+    "SNN135",
+    "failing-data-factory",
+    Severity.ERROR,
+    """
+    `package.module:factory` cannot be imported or called, or what it gives cannot be read.
+
+    The factory takes no arguments and returns an iterable of (input, label), one sample or one
+    batch at a time; a label may be None. The module is looked for as Python does, and in the
+    current directory.
+    """,
+)
+NO_IMAGE_READER = rule(
+    "SNN136",
+    "no-image-reader",
+    Severity.ERROR,
+    """
+    A folder of images needs Pillow, which is not installed.
+
+    `pip install pillow`, or give the data as `.npz`.
+    """,
+)
+
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples ``[N, *shape]`` with their labels ``[N]``, where they have any."""
+
+    inputs: Array
+    labels: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def load_dataset(
+    spec: str, shape: Shape, *, classes: int | None = None, limit: int | None = None
+) -> Dataset:
+    """Return the data that ``spec`` names, at most ``limit`` samples of it, checked.
+
+    ``shape`` is that of one sample. Raises ``SnnccError``.
+    """
+    dataset = _read(spec, shape, limit)
+    _check_inputs(spec, dataset.inputs, shape)
+    inputs = _as_float(dataset.inputs[:limit])
+    _check_finite(spec, inputs)
+    if dataset.labels is None:
+        return Dataset(inputs)
+    return Dataset(inputs, _checked_labels(spec, dataset, classes)[:limit])
+
+
+def _read(spec: str, shape: Shape, limit: int | None) -> Dataset:
+    path = Path(spec)
+    if path.is_dir():
+        return _read_folder(path, shape, limit)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is not None:
+        return _read_file(path, reader)
+    module, colon, factory = spec.partition(":")
+    if colon and module.replace(".", "_").isidentifier() and factory.isidentifier():
+        return _read_factory(spec, module, factory, shape, limit)
+    known = ", ".join(_READERS)
+    reason = "is no kind of data that is known" if path.exists() else "does not exist"
+    raise _error(
+        UNREADABLE_DATA, spec, f"`{spec}` {reason}", f"{known}, a folder or module:factory"
+    )
+
+
+def _read_file(path: Path, reader: Callable[[Path], Any]) -> Dataset:
+    if not path.exists():
+        raise _error(UNREADABLE_DATA, str(path), f"`{path}` does not exist")
+    try:
+        return _as_dataset(reader(path))
+    except _UNREADABLE as fault:
+        reason = next(iter(str(fault).splitlines()), "") or type(fault).__name__
+        raise _error(UNREADABLE_DATA, str(path), f"`{path}` cannot be read: {reason}") from fault
+
+
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def _as_dataset(content: Any) -> Dataset:
+    if isinstance(content, Mapping):
+        if "x" not in content:
+            raise ValueError(f"it holds {sorted(content)[:8]}, wanted `x` and maybe `y`")
+        content = (content["x"], content.get("y"))
+    x, y = content if isinstance(content, (tuple, list)) and len(content) == 2 else (content, None)
+    return Dataset(_array(x), None if y is None else _array(y))
+
+
+def _array(value: Any) -> Array:
+    """Return a tensor, array or number as an array; torch is not needed to know a tensor."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return np.asarray(value)
+
+
+def _read_numpy(path: Path) -> Any:
+    """Return the array of a ``.npy`` or the arrays of a ``.npz``, whatever the file is called."""
+    with path.open("rb") as file:
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        return {name: content[name] if name in ("x", "y") else None for name in content.files}
+
+
+def _read_torch(path: Path) -> Any:
+    import pickle  # noqa: PLC0415 - for the name of its error: nothing is unpickled here
+
+    import torch  # noqa: PLC0415 - seconds
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as fault:
+        raise ValueError("it is no file of tensors alone, as torch.save writes it") from fault
+
+
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".npz": _read_numpy,
+    ".npy": _read_numpy,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+}
+
+
+def _read_folder(path: Path, shape: Shape, limit: int | None) -> Dataset:
+    classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    files = [(f, n) for n, c in enumerate(classes) for f in sorted(c.rglob("*")) if _is_image(f)]
+    if not files:
+        raise _error(EMPTY_DATA, str(path), f"`{path}` has no folders with images in them")
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        wanted = "x".join(map(str, shape))
+        raise _error(WRONG_SHAPE, str(path), f"the network reads {wanted}, which is no image")
+    chosen = _spread(files, limit)
+    images = np.stack([_image(file, shape) for file, _ in chosen])
+    return Dataset(images, np.array([label for _, label in chosen]))
+
+
+def _spread(files: list[tuple[Path, int]], limit: int | None) -> list[tuple[Path, int]]:
+    """Return at most ``limit`` files, taken evenly from all, so that every class has its share."""
+    if limit is None or limit >= len(files):
+        return files
+    return [files[i * len(files) // limit] for i in range(limit)]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGES
+
+
+def _image(path: Path, shape: Shape) -> Array:
+    """Return an image as floats in 0..1, channels first."""
+    try:
+        reader = importlib.import_module("PIL.Image")
+    except ImportError:
+        raise _error(NO_IMAGE_READER, str(path), "reading images needs Pillow") from None
+    try:
+        with reader.open(path) as image:
+            pixels = np.asarray(image.convert("RGB" if shape[0] == 3 else "L"), np.float32)
+    except (OSError, ValueError, reader.DecompressionBombError) as fault:
+        raise _error(UNREADABLE_DATA, str(path), f"`{path}` cannot be read: {fault}") from fault
+    if pixels.shape[:2] != shape[1:]:
+        found, wanted = "x".join(map(str, pixels.shape[:2])), "x".join(map(str, shape[1:]))
+        hint = "give module:factory to resize, crop or normalise"
+        raise _error(
+            WRONG_SHAPE, str(path), f"`{path}` is {found}, the network reads {wanted}", hint
+        )
+    return np.atleast_3d(pixels / np.float32(255)).transpose(2, 0, 1)
+
+
+def _read_factory(spec: str, module: str, factory: str, shape: Shape, limit: int | None) -> Dataset:
+    """Return what a user's own code gives: whatever goes wrong in it is theirs to hear."""
+    try:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        made = getattr(importlib.import_module(module), factory)()
+        samples = list(itertools.islice(_samples(made, shape), limit))
+        known = bool(samples) and all(y is not None for _, y in samples)
+        labels = np.stack([y for _, y in samples]) if known else None
+    except Exception as fault:
+        reason = f"{type(fault).__name__}: {next(iter(str(fault).splitlines()), '')}"
+        raise _error(FAILING_FACTORY, spec, f"`{spec}` failed: {reason}") from fault
+    if not samples:
+        raise _error(EMPTY_DATA, spec, f"`{spec}` gives no samples")
+    if len({x.shape for x, _ in samples}) > 1:
+        raise _error(WRONG_SHAPE, spec, f"`{spec}` gives samples of several shapes")
+    return Dataset(np.stack([x for x, _ in samples]), labels)
+
+
+def _samples(made: Iterable[Any], shape: Shape) -> Iterator[tuple[Array, Any]]:
+    """Yield (input, label) sample by sample, also where they come in batches."""
+    for given in made:
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise TypeError("an item is no pair of input and label")
+        x, y = _array(given[0]), None if given[1] is None else _array(given[1])
+        if x.ndim == len(shape) + 1:
+            yield from zip(x, itertools.repeat(None) if y is None else y, strict=y is not None)
+        else:
+            yield x, y
+
+
+def _check_inputs(spec: str, inputs: Array, shape: Shape) -> None:
+    if inputs.dtype.kind not in "buif":
+        raise _error(WRONG_SHAPE, spec, f"`{spec}` holds {inputs.dtype} values, wanted numbers")
+    if inputs.ndim > 0 and inputs.shape[0] == 0:
+        raise _error(EMPTY_DATA, spec, f"`{spec}` has no samples: its shape is {inputs.shape}")
+    if inputs.shape[1:] != shape or inputs.ndim == 0:
+        wanted = f"({', '.join(['N', *map(str, shape)])})"
+        raise _error(WRONG_SHAPE, spec, f"`{spec}` has shape {inputs.shape}, wanted {wanted}")
+
+
+def _as_float(inputs: Array) -> Array:
+    return inputs if inputs.dtype in (np.float32, np.float64) else inputs.astype(np.float32)
+
+
+def _check_finite(spec: str, inputs: Array) -> None:
+    for number, sample in enumerate(inputs):
+        if not np.isfinite(sample).all():
+            kind = "NaN" if np.isnan(sample).any() else "infinity"
+            raise _error(NOT_FINITE, spec, f"sample {number} of `{spec}` holds {kind}")
+
+
+def _checked_labels(spec: str, dataset: Dataset, classes: int | None) -> Array:
+    labels, wanted = cast(Array, dataset.labels), (len(dataset),)
+    if labels.shape != wanted:
+        raise _error(BAD_LABELS, spec, f"labels have shape {labels.shape}, wanted {wanted}")
+    if labels.dtype.kind not in "ui":
+        raise _error(BAD_LABELS, spec, f"labels are {labels.dtype}, wanted integers")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or (classes is not None and highest >= classes):
+        most = "0 or more" if classes is None else f"0..{classes - 1}"
+        raise _error(BAD_LABELS, spec, f"labels are {lowest}..{highest}, wanted {most}")
+    return labels.astype(np.int64)
+
+
+def _error(declared: Rule, file: str, message: str, hint: str = "") -> SnnccError:
+    return SnnccError(declared.at(Source(file=file), message, hint=hint))
