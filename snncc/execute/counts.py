@@ -38,6 +38,8 @@ class OpCount:
       the additions in which both factors are non-zero.
     - ``fan_out_ops``: for a matmul, each spike of the binary operand times the places it is added
       to, zero partners included; else ``synaptic_ops``.
+    - ``spike_right``, ``elements_right``, ``events_right``: the same of the second operand of a
+      matmul or mask; False, 0 and zeros for all others.
     - ``bias_ops``: additions of a bias; ``spikes_out``: spikes of a neuron layer;
       ``updates``: neuron updates, all neurons at every step; ``active``: those with a current.
     """
@@ -46,11 +48,14 @@ class OpCount:
     path: str
     kind: str
     spike_input: bool
+    spike_right: bool
     elements_in: int
+    elements_right: int
     elements_out: int
     dense_ops: int
     events_in: Array
     value_in: Array
+    events_right: Array
     synaptic_ops: Array
     fan_out_ops: Array
     bias_ops: Array
@@ -70,7 +75,7 @@ class OpCount:
 
 
 _SUMMED = (
-    "events_in", "value_in", "synaptic_ops", "fan_out_ops", "bias_ops",
+    "events_in", "value_in", "events_right", "synaptic_ops", "fan_out_ops", "bias_ops",
     "spikes_out", "updates", "active",
 )  # fmt: skip
 
@@ -94,6 +99,11 @@ class Counts:
         """Return the mean input count of an op: the firing rate where the input is spikes."""
         op = self.ops[name]
         return int(op.value_in.sum()) / (self.samples * op.runs * op.elements_in)
+
+    def rate_right(self, name: str) -> float:
+        """Return the share of the second operand of a matmul or mask that is not zero."""
+        op = self.ops[name]
+        return int(op.events_right.sum()) / (self.samples * op.runs * op.elements_right)
 
     def rate_out(self, name: str) -> float:
         """Return the firing rate of a neuron layer: spikes a neuron and step."""
@@ -152,16 +162,21 @@ def _count_op(op: Op, inputs: tuple[Array, ...], result: Array, graph: Graph) ->
     samples = x.shape[1]
     has_bias = getattr(op, "bias", None) is not None
     fires = op.kind in ("neuron", "integer_neuron")
+    spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
+    product = op.kind in ("matmul", "mask")
     return OpCount(
         name=op.name,
         path=op.source.module,
         kind=op.kind,
-        spike_input=all(is_spike(graph.type_of(n).domain) for n in op.inputs[:1]),
+        spike_input=spikes[0],
+        spike_right=product and spikes[1],
         elements_in=math.prod(x.shape[2:]),
+        elements_right=math.prod(inputs[1].shape[2:]) if product else 0,
         elements_out=outputs,
         dense_ops=dense,
         events_in=_per_step(x != 0),
         value_in=_per_step(np.abs(x)),
+        events_right=_per_step(inputs[1] != 0) if product else zero,
         synaptic_ops=synaptic,
         fan_out_ops=fan_out,
         bias_ops=zero + outputs * samples if has_bias else zero,
