@@ -1,0 +1,144 @@
+"""Which classes are layers of spiking neurons, and what their equation is: a table.
+
+A class is known by its qualified name, or by that of a class that it inherits from, so that no
+other package needs to be installed. A subclass that changes the equation is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronParameters:
+    """The numbers of ``ir.ops.Neuron``."""
+
+    tau: float | None
+    decay_input: bool = True
+    v_threshold: float = 1.0
+    v_reset: float | None = 0.0
+    strict: bool = False
+
+    def as_arguments(self) -> tuple[Any, ...]:
+        """The arguments of the operator ``snncc::neuron`` behind its input."""
+        return self.tau, self.decay_input, self.v_threshold, self.v_reset, self.strict
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How to read one class of neurons; ``keeps_state`` if a second call goes on from the first."""
+
+    read: Callable[[Any], NeuronParameters]
+    keeps_state: bool = True
+
+
+class UnknownNeuronError(Exception):
+    """The module is a layer of neurons, but not one with an equation that is known here."""
+
+
+def _own(module: Any) -> NeuronParameters:
+    return NeuronParameters(
+        tau=module.tau,
+        decay_input=module.decay_input,
+        v_threshold=_number(module, "v_threshold"),
+        v_reset=_number_or_none(module, "v_reset"),
+    )
+
+
+def _spikingjelly(tau: Callable[[Any], float | None]) -> Callable[[Any], NeuronParameters]:
+    def read(module: Any) -> NeuronParameters:
+        if getattr(module, "step_mode", "m") != "m":
+            raise UnknownNeuronError("it takes one time step a call (`step_mode` is not 'm')")
+        if getattr(getattr(module, "surrogate_function", None), "spiking", True) is False:
+            raise UnknownNeuronError("its surrogate has `spiking=False`: it gives floats")
+        return NeuronParameters(
+            tau=tau(module),
+            decay_input=bool(getattr(module, "decay_input", True)),
+            v_threshold=_number(module, "v_threshold"),
+            v_reset=_number_or_none(module, "v_reset"),
+        )
+
+    return read
+
+
+def _stored_tau(module: Any) -> float:
+    return _number(module, "tau")
+
+
+def _no_tau(module: Any) -> None:
+    return None
+
+
+def _learnt_tau(module: Any) -> float:
+    """``1 / tau`` is the sigmoid of the parameter ``w``."""
+    if module.w.is_meta:
+        raise UnknownNeuronError("its `tau` is learnt, and the model has no weights")
+    return float(1 / module.w.detach().double().sigmoid())
+
+
+def _number(module: Any, name: str) -> float:
+    value = getattr(module, name)
+    if isinstance(value, Tensor) and (value.numel() != 1 or value.is_meta):
+        raise UnknownNeuronError(f"its `{name}` is a tensor of shape {tuple(value.shape)}")
+    return float(value)
+
+
+def _number_or_none(module: Any, name: str) -> float | None:
+    return None if getattr(module, name) is None else _number(module, name)
+
+
+ADAPTERS: Mapping[str, Adapter] = {
+    "snncc.models.neuron.LIF": Adapter(_own, keeps_state=False),
+    "snncc.models.neuron.IF": Adapter(_own, keeps_state=False),
+    "spikingjelly.clock_driven.neuron.MultiStepLIFNode": Adapter(_spikingjelly(_stored_tau)),
+    "spikingjelly.clock_driven.neuron.MultiStepIFNode": Adapter(_spikingjelly(_no_tau)),
+    "spikingjelly.clock_driven.neuron.MultiStepParametricLIFNode": Adapter(
+        _spikingjelly(_learnt_tau)
+    ),
+    "spikingjelly.activation_based.neuron.LIFNode": Adapter(_spikingjelly(_stored_tau)),
+    "spikingjelly.activation_based.neuron.IFNode": Adapter(_spikingjelly(_no_tau)),
+    "spikingjelly.activation_based.neuron.ParametricLIFNode": Adapter(_spikingjelly(_learnt_tau)),
+}
+
+STATEFUL: tuple[str, ...] = (
+    "snncc.models.neuron.SpikingNeuron",
+    "spikingjelly.clock_driven.base.MemoryModule",
+    "spikingjelly.activation_based.base.MemoryModule",
+)
+"""Bases of what is a neuron even where the table above does not know it."""
+
+EQUATION: frozenset[str] = frozenset({
+    "forward", "charge", "neuronal_charge", "neuronal_fire", "neuronal_reset",
+    "neuronal_adaptation", "single_step_forward", "multi_step_forward",
+})  # fmt: skip
+"""Methods that a subclass must not change."""
+
+
+def adapter_of(module: nn.Module) -> Adapter | None:
+    """Return the table's entry for a module, ``None`` if it is no layer of neurons.
+
+    Raises ``UnknownNeuronError`` for a neuron with an equation of its own.
+    """
+    for cls in type(module).__mro__:
+        found = ADAPTERS.get(_path(cls))
+        if found:
+            return found
+        changed = sorted(EQUATION & vars(cls).keys())
+        if changed and _is_neuron(module):
+            raise UnknownNeuronError(f"`{_path(cls)}` defines `{changed[0]}` itself")
+    if _is_neuron(module):
+        raise UnknownNeuronError(f"no adapter knows `{_path(type(module))}`")
+    return None
+
+
+def _is_neuron(module: nn.Module) -> bool:
+    paths = {_path(cls) for cls in type(module).__mro__}
+    return bool(paths & {*ADAPTERS, *STATEFUL})
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

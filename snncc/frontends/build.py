@@ -1,0 +1,138 @@
+"""Makes ops with readable names, and keeps the weights that they read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snncc.ir.domain import REAL
+from snncc.ir.graph import Absent, Op, Shape, Source, Type, Weight
+from snncc.ir.ops import Constant
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.]")
+_MODULE_OPS = frozenset({"conv", "linear", "batch_norm", "neuron", "max_pool", "avg_pool"})
+"""Kinds of which a module makes one, which is then called as the module is."""
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """A value that the network computes: the result of the op of that name."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Static:
+    """A value known before the network runs; ``name`` if it is a parameter or a buffer as stored.
+
+    On the meta device only its shape is known.
+    """
+
+    tensor: Tensor
+    name: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """The tensor's shape."""
+        return tuple(self.tensor.shape)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the numbers are there."""
+        return not self.tensor.is_meta
+
+
+Value: TypeAlias = Dynamic | Static
+
+
+@dataclass
+class Builder:
+    """Ops in order, made one at a time for the node that ``at`` was told of last."""
+
+    ops: list[Op] = field(default_factory=list)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
+    _constants: dict[str, Dynamic] = field(default_factory=dict)
+    _source: Source = field(default_factory=Source)
+    _owner: bool = False
+
+    def at(self, source: Source, *, owner: bool) -> None:
+        """Say where the next ops come from, and whether their module does that one thing only."""
+        self._source, self._owner = source, owner
+
+    def emit(self, op: type[Op], *inputs: Value, **attributes: Any) -> Dynamic:
+        """Append an op and return its value. Raises ``IRError`` where it would mean nothing.
+
+        An attribute that is a ``Static`` becomes a weight of the op.
+        """
+        read = [self.dynamic(value) for value in inputs]
+        module = self._source.module
+        whole = self._owner and op.kind in _MODULE_OPS and bool(module)
+        name = self.unique(module if whole else f"{module}.{op.kind}".lstrip("."))
+        for key, value in attributes.items():
+            if isinstance(value, Static):
+                attributes[key] = self.weight(value, f"{name}.{key}")
+        made = op(name=name, inputs=tuple(v.name for v in read), source=self._source, **attributes)
+        shape = made.infer(tuple(Type(v.shape, REAL) for v in read), self.weights).shape
+        self.ops.append(made)
+        return Dynamic(name, shape)
+
+    def dynamic(self, value: Value) -> Dynamic:
+        """Return the value as an op's result: a ``Constant`` for what is static."""
+        if isinstance(value, Dynamic):
+            return value
+        if value.name in self._constants:
+            return self._constants[value.name]
+        name = self.unique(value.name or f"{self._source.module}.constant".lstrip("."))
+        stored = self.weight(value, f"{name}.value")
+        self.ops.append(Constant(name=name, source=self._source, value=stored))
+        made = Dynamic(name, value.shape)
+        if value.name:
+            self._constants[value.name] = made
+        return made
+
+    def weight(self, value: Static, name: str) -> str:
+        """Store a tensor, under its own name if it has one, and return the name."""
+        name = value.name or name
+        if name not in self.weights:
+            self.weights[name] = as_weight(value.tensor)
+        return name
+
+    def unique(self, wanted: str) -> str:
+        """Return the name as it can stand in a graph, with a number where it is taken."""
+        stem = _NOT_IN_A_NAME.sub("_", wanted)
+        name, number = stem, 0
+        while name in self._names:
+            number += 1
+            name = f"{stem}_{number}"
+        self._names.add(name)
+        return name
+
+
+def as_weight(tensor: Tensor) -> Weight:
+    """Return the tensor's numbers, or what is known of them; 16-bit floats become float32."""
+    tensor = tensor.detach()
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    if tensor.is_meta:
+        return Absent(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+    return np.array(tensor.cpu().numpy(), order="C")
+
+
+def number(value: float) -> Static:
+    """Return a scalar constant; a small integer is stored as one, so that its domain is known."""
+    exact = float(value).is_integer() and abs(value) < 2**15
+    return Static(torch.tensor(value, dtype=torch.int16 if exact else torch.float32))
+
+
+def sizes(value: int | Sequence[int], axes: int) -> Shape:
+    """Return one size an axis from a number, a list of one, or a list of all."""
+    listed = [value] if isinstance(value, int) else list(value)
+    return tuple(int(n) for n in (listed * axes if len(listed) == 1 else listed))

@@ -1,0 +1,104 @@
+"""Makes a module ready to be traced, and puts everything back after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.frontends import rules
+from snncc.frontends.adapters import NeuronParameters, UnknownNeuronError, adapter_of
+from snncc.frontends.neuron_op import neuron
+from snncc.ir.graph import Source
+
+_STAND_IN = NeuronParameters(tau=2.0)
+
+
+@dataclass
+class Prepared:
+    """What was found in a module that is ready to be traced."""
+
+    keeps_state: set[str] = field(default_factory=set)
+    """Paths of neurons that a second call would find where the first has left them."""
+    findings: list[Diagnostic] = field(default_factory=list)
+
+
+@contextmanager
+def prepared(module: nn.Module) -> Iterator[Prepared]:
+    """Put the module into eval mode, neurons into one operator each, and users' hooks aside."""
+    modes = [(m, m.training) for m in module.modules()]
+    hooks = _Hooks(module)
+    replaced: list[nn.Module] = []
+    found = Prepared()
+    try:
+        module.eval()
+        found.findings += hooks.take_off()
+        for path, each in module.named_modules():
+            parameters = _parameters(path, each, found)
+            if parameters:
+                each.__dict__["forward"] = _as_operator(parameters)
+                replaced.append(each)
+        yield found
+    finally:
+        for each in replaced:
+            del each.__dict__["forward"]
+        hooks.put_back()
+        for each, mode in modes:
+            each.training = mode
+
+
+def _parameters(path: str, module: nn.Module, found: Prepared) -> NeuronParameters | None:
+    """Return what a neuron's operator needs; a stand-in where it is refused, to trace on."""
+    try:
+        adapter = adapter_of(module)
+        if adapter is None:
+            return None
+        if adapter.keeps_state:
+            found.keeps_state.add(path)
+        return adapter.read(module)
+    except UnknownNeuronError as error:
+        message = f"`{path}` ({type(module).__name__}) is a neuron that cannot be read: {error}"
+        found.findings.append(rules.UNKNOWN_NEURON.at(Source(path), message, op="neuron"))
+        return _STAND_IN
+
+
+def _as_operator(parameters: NeuronParameters) -> Callable[..., Tensor]:
+    def forward(x: Tensor, *_: Any, **__: Any) -> Tensor:
+        spikes: Tensor = neuron(x, *parameters.as_arguments())
+        return spikes
+
+    return forward
+
+
+class _Hooks:
+    """Hooks that users have put on modules: they watch, and would watch the tracer.
+
+    Those of torch itself, such as ``weight_norm``, take part in the result and stay.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        names = ("_forward_hooks", "_forward_pre_hooks")
+        self._tables = [(m, n, dict(getattr(m, n))) for m in module.modules() for n in names]
+        self._paths = {id(m): path for path, m in module.named_modules()}
+
+    def take_off(self) -> Iterator[Diagnostic]:
+        """Remove the users' hooks, with a note where there were any."""
+        for module, name, table in self._tables:
+            live = getattr(module, name)
+            for key, hook in table.items():
+                if not (getattr(hook, "__module__", None) or "").startswith("torch."):
+                    del live[key]
+                    path = self._paths[id(module)]
+                    message = f"a hook on `{path or type(module).__name__}` is left out"
+                    yield rules.HOOK_LEFT_OUT.at(Source(path), message)
+
+    def put_back(self) -> None:
+        """Restore every hook, in its order."""
+        for module, name, table in self._tables:
+            live = getattr(module, name)
+            live.clear()
+            live.update(table)

@@ -1,0 +1,297 @@
+"""From any ``nn.Module`` to a tensor graph, by ``torch.export``.
+
+Non-strict export runs the module's own Python on tensors without values, so that official models
+with their unpacked shapes, branches and in-place writes are taken as they are. Each node that it
+records becomes ops of the IR, by the table in ``aten``.
+"""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
+from snncc.frontends import rules
+from snncc.frontends.aten import CONVERTERS
+from snncc.frontends.build import Builder, Dynamic, Static, Value
+from snncc.frontends.prepare import Prepared, prepared
+from snncc.frontends.source import innermost, module_class, source_of
+from snncc.ir import ops
+from snncc.ir.graph import Graph, IRError, Source, without_dead
+
+BATCH = 2
+"""Samples in a trace: one would look like any other axis of one place."""
+
+_CHECKS = ("aten._assert_tensor_metadata", "aten._assert_async", "aten._assert_scalar")
+"""Operators without a result: torch's own checks."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A traced network, and the notes made on the way."""
+
+    graph: Graph
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def trace(module: nn.Module, example: Tensor | Sequence[Tensor], *, batch_axis: int = 0) -> Graph:
+    """Return the module as a graph on the tensor level, traced with two samples.
+
+    The module is left as it was. Raises ``SnnccError`` with every reason why it cannot be done.
+    """
+    return import_module(module, example, batch_axis=batch_axis).graph
+
+
+def import_module(
+    module: nn.Module, example: Tensor | Sequence[Tensor], *, batch_axis: int = 0
+) -> Imported:
+    """Return the module as a graph on the tensor level, and what is to be noted about it."""
+    examples = (example,) if isinstance(example, Tensor) else tuple(example)
+    with prepared(module) as found:
+        program = _export(module, tuple(with_batch(x, batch_axis) for x in examples), found)
+        conversion = _Conversion(program)
+        conversion.run()
+    findings = (*found.findings, *_called_twice(conversion, found), *conversion.findings)
+    if any(d.severity is Severity.ERROR for d in findings):
+        raise SnnccError(*(d for d in findings if d.severity is Severity.ERROR))
+    build = conversion.build
+    return Imported(without_dead(Graph(tuple(build.ops), build.weights)), findings)
+
+
+def with_batch(x: Tensor, axis: int = 0) -> Tensor:
+    """Return the example with as many samples as a trace has."""
+    return x.narrow(axis, 0, 1).repeat_interleave(BATCH, axis)
+
+
+def _export(
+    module: nn.Module, examples: tuple[Tensor, ...], found: Prepared
+) -> torch.export.ExportedProgram:
+    einsum = torch.ops.aten.einsum.default
+    table = {einsum: einsum.decompose}
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, examples, strict=False)
+            program = program.run_decompositions(table)
+    except Exception as error:
+        fault = _export_fault(module, error)
+        errors = [d for d in found.findings if d.severity is Severity.ERROR]
+        raise SnnccError(*errors, fault) from error
+    program.graph.eliminate_dead_code()
+    return program
+
+
+def _export_fault(module: nn.Module, error: Exception) -> Diagnostic:
+    frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
+    source = Source(_failing_module(module, error), *innermost(frames))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    kinds = ("DataDependent", "UserError", "UnsupportedInputs")
+    rule = rules.UNTRACEABLE
+    if kinds[0] in type(error).__name__ or "data-dependent" in str(error).lower():
+        rule = rules.DATA_DEPENDENT
+    return rule.at(source, f"the network cannot be traced: {reason}")
+
+
+def _failing_module(module: nn.Module, error: Exception) -> str:
+    """Return the path of the innermost module whose ``forward`` was running."""
+    paths = {id(each): path for path, each in module.named_modules()}
+    running = (f.f_locals.get("self") for f, _ in traceback.walk_tb(error.__traceback__))
+    known = [paths[id(each)] for each in running if id(each) in paths]
+    return known[-1] if known else ""
+
+
+def _called_twice(conversion: _Conversion, found: Prepared) -> list[Diagnostic]:
+    calls: dict[str, list[Source]] = {}
+    for op in conversion.build.ops:
+        if op.kind == "neuron" and op.source.module in found.keeps_state:
+            calls.setdefault(op.source.module, []).append(op.source)
+    return [
+        rules.NEURON_CALLED_TWICE.at(
+            sources[1], f"`{path}` is called {len(sources)} times and keeps its state between"
+        )
+        for path, sources in calls.items()
+        if len(sources) > 1
+    ]
+
+
+class _Conversion:
+    """Goes through an exported program in order; ``build`` holds the ops made so far."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self.build = Builder()
+        self.findings: list[Diagnostic] = []
+        self._program = program
+        self._values: dict[Node, Any] = {}
+
+    def run(self) -> None:
+        """Convert every node."""
+        for node in self._program.graph.nodes:
+            self.build.at(_source(node), owner=_does_one_thing(node))
+            if node.op == "placeholder":
+                self._values[node] = self._placeholder(node)
+            elif node.op == "call_function":
+                self._values[node] = self._call(node)
+            elif node.op == "output":
+                self._output(node)
+            else:
+                self._refuse(node, f"a node `{node.op}` has no meaning here")
+
+    def _placeholder(self, node: Node) -> Any:
+        signature = self._program.graph_signature
+        stored = (
+            {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+            | signature.inputs_to_lifted_tensor_constants
+        ).get(node.name)
+        if stored is None:
+            return self._input(node)
+        tensors = {**self._program.constants, **self._program.state_dict}
+        lifted = stored in signature.inputs_to_lifted_tensor_constants.values()
+        return Static(tensors[stored], "" if lifted else stored)
+
+    def _input(self, node: Node) -> Any:
+        shape = _shape(node.meta.get("val"))
+        if shape is None or not node.users:
+            return None
+        if any(op.kind == "input" for op in self.build.ops):
+            self._refuse(node, f"`{node.name}` is a second input; a network takes one tensor")
+        name = self.build.unique("input")
+        self.build.ops.append(ops.Input(name=name, shape=shape))
+        return Dynamic(name, shape)
+
+    def _call(self, node: Node) -> Any:
+        target = operator_name(node.target)
+        if target == "_operator.getitem":
+            made, index = self._values[node.args[0]], node.args[1]  # type: ignore[index]
+            return made(index) if callable(made) else made[index]
+        if target in _CHECKS:
+            return None
+        arguments = self._arguments(node)
+        if _all_static(arguments):
+            return self._evaluated(node)
+        shape = _shape(node.meta.get("val"))
+        try:
+            converter = CONVERTERS.get(target)
+            made = converter(self.build, arguments, shape or ()) if converter else NotImplemented
+        except IRError as error:
+            self._refuse(node, f"`{target}` cannot be represented: {error}")
+            made = NotImplemented
+        return self._foreign(node, target, arguments) if made is NotImplemented else made
+
+    def _arguments(self, node: Node) -> dict[str, Any]:
+        """Return the arguments by name, values in place of nodes, defaults filled in."""
+        bound: dict[str, Any] = {}
+        schema = getattr(node.target, "_schema", None)
+        for i, formal in enumerate(schema.arguments if schema else ()):
+            given = node.args[i] if i < len(node.args) else node.kwargs.get(formal.name)
+            missing = i >= len(node.args) and formal.name not in node.kwargs
+            bound[formal.name] = formal.default_value if missing else self._valued(given)
+        if schema is None:
+            bound = {str(i): self._valued(a) for i, a in enumerate(node.args)}
+        return bound
+
+    def _valued(self, given: Any) -> Any:
+        if isinstance(given, Node):
+            return self._values[given]
+        if isinstance(given, list | tuple):
+            return [self._valued(each) for each in given]
+        return given
+
+    def _evaluated(self, node: Node) -> Any:
+        """Compute what depends on no input, once and for all."""
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            self._refuse(node, f"`{operator_name(node.target)}` gives random numbers")
+        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), self._tensor)
+        made = node.target(*args, **kwargs)  # type: ignore[operator]
+        if isinstance(made, Tensor):
+            return Static(made)
+        return [Static(m) if isinstance(m, Tensor) else m for m in made]
+
+    def _tensor(self, node: Node) -> Any:
+        value = self._values[node]
+        return value.tensor if isinstance(value, Static) else value
+
+    def _foreign(self, node: Node, target: str, arguments: Mapping[str, Any]) -> Any:
+        """Keep the shape of what has no meaning here, so that the rest can be looked at."""
+        inputs = [v for v in _leaves(arguments) if isinstance(v, Dynamic)]
+        made = node.meta.get("val")
+
+        def one(result: object, name: str) -> Value:
+            shape = _shape(result)
+            if shape is None:
+                self._refuse(node, f"the result of `{name}` has no fixed shape")
+            return self.build.emit(ops.Foreign, *inputs, target=name, shape=shape or ())
+
+        if isinstance(made, list | tuple):
+            return lambda index: one(made[index], f"{target}[{index}]")
+        return one(made, target)
+
+    def _output(self, node: Node) -> None:
+        given = node.args[0]
+        specs = self._program.graph_signature.output_specs
+        kind = torch.export.graph_signature.OutputKind.USER_OUTPUT
+        results = [
+            self._valued(value)
+            for value, spec in zip(given, specs, strict=True)  # type: ignore[arg-type]
+            if spec.kind is kind
+        ]
+        tensors = [r for r in results if isinstance(r, Static | Dynamic)]
+        if not tensors:
+            self._refuse(node, "the network returns no tensor")
+            return
+        if len(tensors) > 1:
+            message = f"{len(tensors)} tensors are returned; all but the first are left out"
+            self.findings.append(rules.OUTPUT_LEFT_OUT.at(Source(), message))
+        answer = self.build.dynamic(tensors[0])
+        name = self.build.unique("output")
+        self.build.ops.append(ops.Output(name=name, inputs=(answer.name,)))
+
+    def _refuse(self, node: Node, message: str) -> None:
+        kind = operator_name(node.target)
+        self.findings.append(rules.UNSUPPORTED_OP.at(_source(node), message, op=kind))
+
+
+def operator_name(target: object) -> str:
+    """Return namespace and name of what a node calls, without the overload: ``aten.add``."""
+    schema = getattr(target, "_schema", None)
+    if schema is not None:
+        return str(schema.name).replace("::", ".")
+    module = getattr(target, "__module__", "")
+    return f"{module}.{getattr(target, '__name__', target)}".lstrip(".")
+
+
+def _source(node: Node) -> Source:
+    return source_of(node.meta)
+
+
+def _does_one_thing(node: Node) -> bool:
+    """Whether the module that a node belongs to is a layer, so that its op takes its name."""
+    if operator_name(node.target) == "snncc.neuron":
+        return True
+    return module_class(node.meta).startswith("torch.nn.modules.")
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    """Return the shape of a tensor, ``None`` if it is none or if sizes depend on data."""
+    if not isinstance(value, Tensor) or not all(isinstance(n, int) for n in value.shape):
+        return None
+    return tuple(value.shape)
+
+
+def _all_static(arguments: Mapping[str, Any]) -> bool:
+    return not any(isinstance(v, Dynamic) or callable(v) for v in _leaves(arguments))
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [leaf for each in value for leaf in _leaves(each)]
+    return [value]

@@ -1,0 +1,116 @@
+"""Tracing: structure, names, sources, and what is refused."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snncc.frontends.torch_export import trace
+from snncc.ir.graph import Absent, Graph
+from snncc.ir.text import dump, parse
+from snncc.models import spikingformer
+from snncc.models.neuron import LIF
+from snncc.models.zoo import ARCHITECTURES
+
+TINY: dict[str, Any] = {"depth": 1, "dim": 32, "heads": 2}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Graph:
+    """A Spikingformer of one block."""
+    architecture = ARCHITECTURES["spikingformer-cifar-2-384"].configure(**TINY, img_size=16)
+    return trace(architecture.build(), torch.zeros(1, 3, 16, 16))
+
+
+def line_of(function: Any, text: str) -> int:
+    """The number of the line of a function's source that holds the text."""
+    lines, start = inspect.getsourcelines(function)
+    return start + next(i for i, line in enumerate(lines) if text in line)
+
+
+def test_every_layer_is_one_op_called_as_its_module(tiny: Graph) -> None:
+    network = ARCHITECTURES["spikingformer-cifar-2-384"].configure(**TINY).build()
+    kinds = {
+        nn.Conv1d: "conv", nn.Conv2d: "conv", nn.Linear: "linear", nn.BatchNorm1d: "batch_norm",
+        nn.BatchNorm2d: "batch_norm", nn.MaxPool2d: "max_pool", LIF: "neuron",
+    }  # fmt: skip
+    wanted = {p: kinds[type(m)] for p, m in network.named_modules() if type(m) in kinds}
+    found = {op.name: op.kind for op in tiny.of_kind(*kinds.values())}
+    assert found == wanted
+    assert all(tiny[path].source.module == path for path in wanted)
+
+
+def test_sources_are_lines_of_the_model(tiny: Graph) -> None:
+    forward = spikingformer.SpikingSelfAttention.forward
+    q_conv = tiny["block.0.attn.q_conv"].source
+    assert q_conv.file == "snncc/models/spikingformer.py"
+    assert q_conv.line == line_of(forward, "self.q_conv(")
+    assert tiny["block.0.attn.attn_lif"].source.line == line_of(forward, "self.attn_lif(")
+    block = spikingformer.SpikingTransformer.forward
+    assert tiny["block.0.add"].source.module == "block.0"
+    assert tiny["block.0.add"].source.line == line_of(block, "self.attn(x)")
+    assert tiny["block.0.add_1"].source.line == line_of(block, "self.mlp(x)")
+
+
+def test_weights_have_their_parameters_names(tiny: Graph) -> None:
+    weight = tiny.weights["block.0.attn.q_conv.weight"]
+    assert not isinstance(weight, Absent)
+    assert (weight.shape, str(weight.dtype)) == ((32, 32, 1), "float32")
+    assert tiny["block.0.attn.q_bn"].weight_names == (
+        "block.0.attn.q_bn.weight", "block.0.attn.q_bn.bias",
+        "block.0.attn.q_bn.running_mean", "block.0.attn.q_bn.running_var",
+    )  # fmt: skip
+    assert not any("norm1" in name for name in tiny.weights)
+
+
+def test_the_text_form_round_trips(tiny: Graph) -> None:
+    assert parse(dump(tiny), tiny.weights) == tiny
+
+
+def test_time_becomes_an_expansion_of_a_new_axis(tiny: Graph) -> None:
+    first, second = tiny.ops[1:3]
+    assert (first.kind, tiny.type_of(first.name).shape) == ("reshape", (1, 2, 3, 16, 16))
+    assert (second.kind, tiny.type_of(second.name).shape) == ("expand", (4, 2, 3, 16, 16))
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    network = ARCHITECTURES["spikformer-cifar-4-384"].configure(**TINY, img_size=16).build()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x = torch.rand(2, 3, 16, 16)
+    network.get_submodule("head").eval()
+    trace(network, x)
+    assert network.training
+    assert not network.get_submodule("head").training
+    assert all("forward" not in vars(m) for m in network.modules())
+    assert all(torch.equal(v, before[n]) for n, v in network.state_dict().items())
+    assert network(x).requires_grad
+
+
+def test_a_network_without_weights_is_traced_too() -> None:
+    architecture = ARCHITECTURES["spikingformer-8-512"].configure(depth=1)
+    with torch.device("meta"):
+        network = architecture.build()
+    graph = trace(network, torch.zeros(1, 3, 224, 224, device="meta"))
+    assert graph.weights["head.weight"] == Absent((1000, 512))
+    assert len(graph.of_kind("neuron")) == 4 + 7
+
+
+def test_the_last_op_is_the_output(tiny: Graph) -> None:
+    assert (tiny.ops[0].name, tiny.ops[-1].name) == ("input", "output")
+    assert tiny.type_of("output").shape == (2, 10)
+
+
+class Twice(nn.Module):
+    """Doubles."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
+
+
+def test_a_module_without_neurons_or_weights() -> None:
+    graph = trace(Twice(), torch.zeros(1, 4))
+    assert [op.kind for op in graph.ops] == ["input", "add", "output"]
