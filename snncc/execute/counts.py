@@ -1,7 +1,7 @@
 """Operations counted on real data: a spike that meets a synapse that exists is one operation.
 
-Nothing is estimated: at a border a spike meets fewer synapses, and the counts say so. All counts are
-integers, summed over the samples, one a time step, so that counts of parts add up exactly.
+Nothing is estimated: at a border a spike meets fewer synapses, and the counts say so. All counts
+are integers, summed over the samples, one a time step, so that counts of parts add up exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from snncc.execute.executor import Executor
 from snncc.ir.domain import is_spike
 from snncc.ir.graph import Array, Graph, Op, Shape
-from snncc.ir.ops import Conv
+from snncc.ir.ops import WEIGHTED, Conv
 from snncc.ir.timing import Timing
 
 COUNTED = (
@@ -34,8 +34,10 @@ class OpCount:
     step of one sample; all other fields are sums over the samples.
 
     - ``events_in``: inputs that are not zero; ``value_in``: the sum of their counts.
+    - ``event_ops``: ``events_in`` times the synapses that exist where they arrive: a multiplication
+      each where the input is no spike. Pairs of non-zero factors for a matmul.
     - ``synaptic_ops``: ``value_in`` times the synapses that exist where it arrives; for a matmul
-      the additions in which both factors are non-zero.
+      the additions in which both factors are non-zero. Of float input ``event_ops``.
     - ``fan_out_ops``: for a matmul, each spike of the binary operand times the places it is added
       to, zero partners included; else ``synaptic_ops``.
     - ``spike_right``, ``elements_right``, ``events_right``: the same of the second operand of a
@@ -56,6 +58,7 @@ class OpCount:
     events_in: Array
     value_in: Array
     events_right: Array
+    event_ops: Array
     synaptic_ops: Array
     fan_out_ops: Array
     bias_ops: Array
@@ -75,8 +78,8 @@ class OpCount:
 
 
 _SUMMED = (
-    "events_in", "value_in", "events_right", "synaptic_ops", "fan_out_ops", "bias_ops",
-    "spikes_out", "updates", "active",
+    "events_in", "value_in", "events_right", "event_ops", "synaptic_ops", "fan_out_ops",
+    "bias_ops", "spikes_out", "updates", "active",
 )  # fmt: skip
 
 
@@ -177,6 +180,7 @@ def _count_op(op: Op, inputs: tuple[Array, ...], result: Array, graph: Graph) ->
         events_in=_per_step(x != 0),
         value_in=_per_step(np.abs(x)),
         events_right=_per_step(inputs[1] != 0) if product else zero,
+        event_ops=_arrivals(op, x != 0, graph) if op.kind in WEIGHTED else synaptic,
         synaptic_ops=synaptic,
         fan_out_ops=fan_out,
         bias_ops=zero + outputs * samples if has_bias else zero,
@@ -195,13 +199,9 @@ def _per_step(x: Array) -> Array:
 def _products(op: Op, inputs: tuple[Array, ...], graph: Graph) -> tuple[Array, Array, int]:
     """Return (synaptic operations, fan-out operations, dense operations of one step)."""
     x = inputs[0]
-    if op.kind in ("conv", "linear"):
-        fan_out = fan_out_map(op, graph)
-        spatial = np.abs(x).reshape(len(x), x.shape[1], *x.shape[2:])
-        per_place = spatial.sum(axis=1, dtype=np.int64)
-        synaptic = (per_place * fan_out).reshape(len(x), -1).sum(axis=1)
-        dense = dense_ops(op, graph)
-        return synaptic, synaptic, dense
+    if op.kind in WEIGHTED:
+        synaptic = _arrivals(op, np.abs(x) if x.dtype.kind in "iub" else x != 0, graph)
+        return synaptic, synaptic, dense_ops(op, graph)
     if op.kind == "matmul":
         return _matmul_ops(op, inputs, graph)
     if op.kind == "mask":
@@ -209,6 +209,13 @@ def _products(op: Op, inputs: tuple[Array, ...], graph: Graph) -> tuple[Array, A
         return both, both, math.prod(x.shape[2:])
     zero = np.zeros(len(x), np.int64)
     return zero, zero, 0
+
+
+def _arrivals(op: Op, x: Array, graph: Graph) -> Array:
+    """Return, for each time step, the sum of the values times the synapses that each meets."""
+    per_place = x.sum(axis=1, dtype=np.int64)
+    total = (per_place * fan_out_map(op, graph)).reshape(len(x), -1).sum(axis=1)
+    return np.asarray(total)
 
 
 def fan_out_map(op: Op, graph: Graph) -> Array:
