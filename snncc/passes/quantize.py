@@ -136,7 +136,11 @@ class _Builder:
         self.options, self.source, self.groups = options, graph, groups
         self.pixels, self.input_scale = pixels, scale
         self.peak = 2 ** (options.weight_bits - 1) - 1
-        self.units, self.shifts = self._choose_units()
+        self.makers = members(groups)
+        by_channel = options.features.per_neuron_threshold.value
+        self.fine = per_channel_roots(groups) if by_channel else frozenset()
+        self.units: dict[str, Array] = {}
+        self.shifts: dict[str, int] = {}
         self.ops: list[Op] = []
         self.weights: dict[str, Array] = {}
         self.types: dict[str, Type] = {}
@@ -149,27 +153,22 @@ class _Builder:
 
     # Scales
 
-    def _choose_units(self) -> tuple[dict[str, Array], dict[str, int]]:
-        """Return the scale of each group, ``(C,)`` or ``(1,)``, and each weighted op's shift.
+    def _choose_unit(self, root: str) -> Array:
+        """Return the scale of a group, ``(C,)`` or ``(1,)``, and note its weighted ops' shifts.
 
         All producers of a group share its scale; one whose weights are larger by about ``2**e``
         gets the shift ``e``, so that the smaller ones keep their bits.
         """
-        units, shifts = {}, {}
-        by_channel = self.options.features.per_neuron_threshold.value
-        fine = per_channel_roots(self.groups) if by_channel else frozenset()
-        for root, names in members(self.groups).items():
-            peaks = {n: self._peaks(n, root in fine) for n in names}
-            levels = {n: math.log2(_level(p)) for n, p in peaks.items() if self._is_weighted(n)}
-            floor = min(levels.values(), default=0.0)
-            for name, level in levels.items():
-                shifts[name] = round(level - floor)
-            ideal = [
-                p / (self.peak * 2 ** shifts.get(n, 0)) for n, p in peaks.items() if n in levels
-            ]
-            unit = np.max(np.stack(ideal), axis=0) if ideal else next(iter(peaks.values()))
-            units[root] = np.where(unit > 0, unit, unit.max() or 1.0)
-        return units, shifts
+        names = self.makers[root]
+        peaks = {n: self._peaks(n, root in self.fine) for n in names}
+        levels = {n: math.log2(_level(p)) for n, p in peaks.items() if self._is_weighted(n)}
+        if not levels:
+            return np.max(np.stack(list(peaks.values())), axis=0) / self.peak
+        floor = min(levels.values())
+        self.shifts.update({name: round(level - floor) for name, level in levels.items()})
+        ideal = [peaks[n] / (self.peak * 2 ** self.shifts[n]) for n in levels]
+        unit = np.max(np.stack(ideal), axis=0)
+        return np.where(unit > 0, unit, unit.max() or 1.0)
 
     def _is_weighted(self, name: str) -> bool:
         return self.source[name].kind in ("conv", "linear")
@@ -178,7 +177,8 @@ class _Builder:
         """Return the largest absolute weight of each output channel in units of the group."""
         op = self.source[name]
         if op.kind == "constant":
-            return np.ones(1)
+            value = cast(Array, self.source.weights[op.weight_names[0]])
+            return np.abs(value).max(initial=0.0, keepdims=True).reshape(1)
         current = cast(Current, self.groups.resolved(name))
         rows = np.abs(self._effective_weight(op)).reshape(self._channels(op), -1).max(axis=1)
         peaks = rows / current.factor
@@ -205,6 +205,8 @@ class _Builder:
         """Return the real value of one count: ``(1,)``, or one a channel."""
         if isinstance(value, Fixed):
             return np.array([value.scale])
+        if value.group not in self.units:
+            self.units[value.group] = self._choose_unit(value.group)
         return self.units[value.group] * value.factor
 
     # Ops
@@ -238,8 +240,6 @@ class _Builder:
         constant = cast(Constant, op)
         unit = self.units_of(self.groups.resolved(op.name))
         value = cast(Array, self.source.weights[constant.value])
-        if unit.size > 1:
-            unit = np.max(unit, keepdims=True)
         counts = np.rint(value / unit).astype(np.int32)
         self._emit(dataclasses.replace(constant, value=f"{op.name}.value"), value=counts)
 

@@ -29,9 +29,6 @@ UNQUANTIZABLE = rule(
     """,
 )
 
-ANY_AXIS = -1
-"""The channel axis of a constant: it can be scaled along every axis."""
-
 
 @dataclass(frozen=True)
 class Fixed:
@@ -107,7 +104,7 @@ def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: floa
     if op.kind == "input":
         return Fixed(input_scale)
     if op.kind == "constant":
-        return Current(op.name, 1.0, ANY_AXIS)
+        return Current(op.name, 1.0, None)
     if op.kind in ("conv", "linear"):
         return Current(op.name, 1.0, _channel_axis(op, groups.graph))
     if op.kind == "neuron":
@@ -144,7 +141,7 @@ def _joined(op: Op, inputs: list[Scaled], groups: ScaleGroups) -> Scaled:
             raise Unscalable("joins a current with a count of spikes")
         groups.unify(first, other)
     currents = [i for i in inputs if isinstance(i, Current)]
-    axes = {i.axis for i in currents} - {ANY_AXIS}
+    axes = {i.axis for i in currents}
     lost = isinstance(op, Concat) and op.axis in axes
     axis = axes.pop() if len(axes) == 1 and not lost else None
     return Current(first.group, first.factor, axis)
@@ -177,8 +174,8 @@ def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:
 
 def moved_axis(op: Op, axis: int | None, before: Type, after: Type) -> int | None:
     """Return where an axis of the input stands in the result, None where it is taken apart."""
-    if axis is None or axis == ANY_AXIS:
-        return axis if axis is None or op.kind == "scale" else None
+    if axis is None:
+        return None
     if isinstance(op, Permute):
         return op.order.index(axis)
     if isinstance(op, Reshape):
@@ -215,7 +212,7 @@ def per_channel_roots(groups: ScaleGroups) -> frozenset[str]:
             found = sizes.setdefault(groups.root(value.group)[0], set())
             if value.axis is None:
                 found.update((-1, -2))
-            elif value.axis != ANY_AXIS:
+            else:
                 found.add(groups.graph.type_of(name).shape[value.axis])
     return frozenset(root for root, found in sizes.items() if len(found) == 1)
 

@@ -1,0 +1,168 @@
+"""Floats to integers: golden text, shared scales, and what has no integer form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snncc.execute.executor import Executor
+from snncc.execute.quality import compare, mean_inputs
+from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.ops import (
+    Add,
+    AvgPool,
+    Conv,
+    Foreign,
+    Input,
+    Linear,
+    Neuron,
+    Output,
+    Readout,
+    Repeat,
+    Scale,
+    Sum,
+)
+from snncc.ir.text import dump
+from snncc.passes.quantize import Calibration, Quantize, input_grid
+from snncc.targets.load import load_target
+
+
+def conv(name: str, reads: str, bias: str | None = None) -> Conv:
+    return Conv(
+        name=name, inputs=(reads,), weight=f"{name}.w", bias=bias,
+        stride=(1, 1), padding=(0, 0), dilation=(1, 1),
+    )  # fmt: skip
+
+
+def residual_network(seed: int = 0) -> Graph:
+    """Two convs into one stream, a neuron on it, and a head on the mean of the stream."""
+    rng = np.random.default_rng(seed)
+    weights: dict[str, Array] = {
+        "a.w": rng.normal(0, 0.2, (4, 2, 1, 1)),
+        "a.b": rng.normal(0, 0.2, 4),
+        "b.w": rng.normal(0, 1.6, (4, 4, 1, 1)),
+        "h.w": rng.normal(0, 0.4, (3, 4)),
+        "h.b": rng.normal(0, 0.4, 3),
+    }
+    ops: tuple[Op, ...] = (
+        Input(name="x", shape=(2, 3, 3)),
+        Repeat(name="r", inputs=("x",)),
+        conv("a", "r", "a.b"),
+        Neuron(name="s", inputs=("a",), v_threshold=0.25),
+        conv("b", "s"),
+        Add(name="sum", inputs=("a", "b")),
+        Neuron(name="n", inputs=("sum",), v_threshold=0.5),
+        Sum(name="tokens", inputs=("sum",), axes=(1, 2)),
+        Readout(name="read", inputs=("tokens",), steps=4),
+        Scale(name="mean", inputs=("read",), factor=1 / 36),
+        Linear(name="h", inputs=("mean",), weight="h.w", bias="h.b"),
+        Output(name="y", inputs=("h",)),
+    )
+    return Graph(ops, weights, "step", 4)
+
+
+def quantized(graph: Graph, x: Array, target: str = "loihi2") -> Graph:
+    chip = load_target(target)
+    calibration = Calibration(x, mean_inputs(graph, x))
+    result = Quantize(chip.arithmetic, chip.features, calibration).run(graph)
+    assert not [d for d in result.diagnostics if d.severity == 2], result.diagnostics
+    return result.graph
+
+
+def samples(seed: int = 1, n: int = 16) -> Array:
+    return np.random.default_rng(seed).integers(0, 17, (n, 2, 3, 3)) / 16
+
+
+def test_producers_of_one_stream_share_its_scale_and_larger_weights_are_shifted() -> None:
+    graph = quantized(residual_network(), samples())
+    a, b = graph["a"], graph["b"]
+    assert isinstance(a, Conv)
+    assert isinstance(b, Conv)
+    assert a.shift < b.shift
+    assert np.abs(np.asarray(graph.weights["b.weight"])).max() <= 127
+    assert graph.weights["b.weight"].dtype == np.int8
+
+
+def test_the_integer_network_stays_near_the_float_one() -> None:
+    graph, x = residual_network(), samples()
+    quality = compare(graph, quantized(graph, x), x)
+    assert quality.sqnr_db > 25
+    assert min(layer.equal_spikes for layer in quality.layers.values()) > 0.97
+
+
+def test_a_chip_without_thresholds_a_neuron_gets_one_scale_a_layer() -> None:
+    fine = quantized(residual_network(), samples(), "loihi2")
+    coarse = quantized(residual_network(), samples(), "loihi1")
+    assert fine.weights["n.threshold"].shape == (4, 1, 1)
+    assert coarse.weights["n.threshold"].size == 1
+
+
+def test_integer_graphs_hold_integers_alone() -> None:
+    graph = quantized(residual_network(), samples())
+    for name, weight in graph.weights.items():
+        assert np.asarray(weight).dtype.kind == "i" or name == "y.scale"
+    assert "real" not in dump(graph)
+    assert not graph.of_kind("scale", "neuron", "batch_norm")
+
+
+def test_head_counts_times_scale_are_the_logits() -> None:
+    graph, x = residual_network(), samples(5)
+    whole = quantized(graph, x)
+    counts = Executor(whole).run(x, keep=("h",))
+    assert np.array_equal(counts.output, counts.values["h"] * whole.weights["y.scale"])
+
+
+@pytest.mark.parametrize(
+    ("sample", "wanted"),
+    [
+        (np.arange(17) / 16, (1 / 16, 16, 0)),
+        (np.array([-1.0, 0.5, 1.0]), (0.5, 2, -2)),
+        (np.array([0.0, 1.0]), (1.0, 1, 0)),
+        (np.arange(256) / 255, (1 / 255, 255, 0)),
+        (np.zeros(3), (256.0, 1, 0)),
+    ],
+)
+def test_input_grid_is_the_coarsest_that_loses_least(
+    sample: Array, wanted: tuple[float, int, int]
+) -> None:
+    assert input_grid(sample) == wanted
+
+
+def test_an_average_pool_becomes_a_sum() -> None:
+    weights = {"l.w": np.ones((2, 3)), "c.w": np.ones((3, 2, 1, 1)) * 0.3}
+    ops = (
+        Input(name="x", shape=(2, 4, 4)),
+        Repeat(name="r", inputs=("x",)),
+        conv("c", "r"),
+        Neuron(name="s", inputs=("c",)),
+        AvgPool(name="p", inputs=("s",), kernel=(2, 2), stride=(2, 2), padding=(0, 0)),
+        Sum(name="t", inputs=("p",), axes=(1, 2)),
+        Linear(name="l", inputs=("t",), weight="l.w"),
+        Readout(name="o", inputs=("l",), steps=2),
+        Output(name="y", inputs=("o",)),
+    )
+    graph, x = Graph(ops, weights, "step", 2), samples(n=4)[:, :, :1].repeat(4, 2).repeat(2, 3)
+    x = x[..., :4]
+    whole = quantized(graph, x)
+    spikes = Executor(whole).run(x, keep=("s", "p")).values
+    assert np.array_equal(
+        spikes["p"].reshape(2, -1, 3, 2, 2),
+        spikes["s"].astype(int).reshape(2, -1, 3, 2, 2, 2, 2).sum(axis=(4, 6)),
+    )
+    want = Executor(graph).run(x).output
+    assert np.allclose(Executor(whole).run(x).output, want, atol=0.05)
+
+
+def test_what_has_no_integer_form_is_named_and_nothing_is_changed() -> None:
+    ops = (
+        Input(name="x", shape=(2, 3, 3)),
+        Repeat(name="r", inputs=("x",)),
+        Foreign(name="soft", inputs=("r",), target="softmax", shape=(2, 3, 3)),
+        Neuron(name="n", inputs=("soft",)),
+        Output(name="y", inputs=("n",)),
+    )
+    graph, chip = Graph(ops, {}, "step", 2), load_target("loihi2")
+    result = Quantize(chip.arithmetic, chip.features, Calibration(samples())).run(graph)
+    assert [d.rule.code for d in result.diagnostics] == ["SNN301"]
+    assert "soft" in result.diagnostics[0].message
+    assert result.graph is graph
