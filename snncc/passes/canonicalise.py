@@ -1,0 +1,170 @@
+"""Clean-up: views that do nothing go, views in a row become one, means become sums."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from snncc.ir.graph import Absent, Graph, Op, Shape, Weight, reading, without_dead
+from snncc.ir.ops import Constant, Expand, Scale, Sum
+from snncc.passes.base import Invariant, Pass, Result, well_formed
+
+
+@dataclass(frozen=True)
+class Canonicalise(Pass):
+    """Bring a graph of either level into normal form, changing no value.
+
+    Reshapes, permutes, expansions and scales in a row merge; those that change nothing go, as do
+    slices of everything and ops that nothing reads. An average over all positions is a ``Sum`` and
+    a ``Scale``; the same value joined n times is an ``Expand``; views of a constant are a constant.
+    """
+
+    name: ClassVar[str] = "canonicalise"
+    requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+    ensures: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+
+    def run(self, graph: Graph) -> Result:
+        """Return the graph in normal form."""
+        rewriting = _Rewriting(graph)
+        for op in graph.ops:
+            now = reading(op, rewriting.value)
+            rewriting.value[op.name] = _RULES.get(op.kind, _kept)(rewriting, now)
+        ops, weights = rewriting.ops.values(), {**graph.weights, **rewriting.weights}
+        return Result(without_dead(graph.replace(ops, weights)))
+
+
+@dataclass
+class _Rewriting:
+    """The new graph under way; ``value`` is the new name of each value of the old one."""
+
+    graph: Graph
+    ops: dict[str, Op] = field(default_factory=dict)
+    value: dict[str, str] = field(default_factory=dict)
+    shape: dict[str, Shape] = field(default_factory=dict)
+    weights: dict[str, Weight] = field(default_factory=dict)
+
+    def add(self, op: Op, shape: Shape | None = None) -> str:
+        self.ops[op.name] = op
+        self.shape[op.name] = self.graph.type_of(op.name).shape if shape is None else shape
+        return op.name
+
+    def fresh(self, base: str) -> str:
+        name, count = base, 1
+        while name in self.graph.by_name or name in self.ops:
+            count += 1
+            name = f"{base}.{count}"
+        return name
+
+    def input(self, op: Op) -> Op:
+        return self.ops[op.inputs[0]]
+
+    def through(self, op: Op, **fields: Any) -> Op:
+        """Return ``op`` reading what its input reads, with the input's place noted."""
+        before = self.input(op)
+        source = op.source.with_merged(before.source)
+        return dataclasses.replace(op, inputs=before.inputs, source=source, **fields)
+
+
+def _kept(now: _Rewriting, op: Op) -> str:
+    return now.add(op)
+
+
+def _reshape(now: _Rewriting, op: Any) -> str:
+    if now.input(op).kind == "reshape":
+        op = now.through(op)
+    if now.shape[op.inputs[0]] == op.shape:
+        return str(op.inputs[0])
+    return _of_constant(now, op, lambda value: value.reshape(op.shape))
+
+
+def _permute(now: _Rewriting, op: Any) -> str:
+    before: Any = now.input(op)
+    if before.kind == "permute":
+        op = now.through(op, order=tuple(before.order[a] for a in op.order))
+    if op.order == tuple(range(len(op.order))):
+        return str(op.inputs[0])
+    return _of_constant(now, op, lambda value: value.transpose(op.order))
+
+
+def _expand(now: _Rewriting, op: Any) -> str:
+    if now.input(op).kind == "expand":
+        op = now.through(op)
+    return str(op.inputs[0]) if now.shape[op.inputs[0]] == op.shape else now.add(op)
+
+
+def _slice(now: _Rewriting, op: Any) -> str:
+    if op.start == 0 and op.step == 1 and op.stop == now.shape[op.inputs[0]][op.axis]:
+        return str(op.inputs[0])
+    places = (slice(None),) * op.axis + (slice(op.start, op.stop, op.step),)
+    return _of_constant(now, op, lambda value: value[places])
+
+
+def _scale(now: _Rewriting, op: Any) -> str:
+    before: Any = now.input(op)
+    if before.kind == "scale":
+        op = now.through(op, factor=before.factor * op.factor)
+    return str(op.inputs[0]) if op.factor == 1 else now.add(op)
+
+
+def _concat(now: _Rewriting, op: Any) -> str:
+    if len(op.inputs) == 1:
+        return str(op.inputs[0])
+    if len(set(op.inputs)) == 1 and now.shape[op.inputs[0]][op.axis] == 1:
+        shape = now.graph.type_of(op.name).shape
+        return now.add(Expand(name=op.name, inputs=op.inputs[:1], source=op.source, shape=shape))
+    return now.add(op)
+
+
+def _sum(now: _Rewriting, op: Any) -> str:
+    return now.add(op) if op.axes else str(op.inputs[0])
+
+
+def _avg_pool(now: _Rewriting, op: Any) -> str:
+    before = now.shape[op.inputs[0]]
+    first = len(before) - len(op.kernel)
+    if any(op.padding) or op.kernel != before[first:]:
+        return now.add(op)
+    axes = tuple(range(first, len(before)))
+    total = Sum(
+        name=now.fresh(f"{op.name}.sum"),
+        inputs=op.inputs,
+        source=op.source,
+        axes=axes,
+        keepdims=True,
+    )
+    shape = now.graph.type_of(op.name).shape
+    name = now.add(total, shape)
+    factor = 1 / math.prod(op.kernel)
+    return now.add(Scale(name=op.name, inputs=(name,), source=op.source, factor=factor))
+
+
+def _of_constant(now: _Rewriting, op: Op, view: Callable[[Any], Any]) -> str:
+    """Add a view, or the constant that it is where it looks at one."""
+    before: Any = now.input(op)
+    if before.kind != "constant":
+        return now.add(op)
+    value = {**now.graph.weights, **now.weights}[before.value]
+    weight = f"{op.name}.value"
+    if isinstance(value, Absent):
+        now.weights[weight] = Absent(now.graph.type_of(op.name).shape, value.dtype)
+    else:
+        now.weights[weight] = np.ascontiguousarray(view(value))
+    source = op.source.with_merged(before.source)
+    return now.add(Constant(name=op.name, source=source, value=weight))
+
+
+_RULES: dict[str, Callable[[_Rewriting, Any], str]] = {
+    "reshape": _reshape,
+    "permute": _permute,
+    "expand": _expand,
+    "slice": _slice,
+    "scale": _scale,
+    "concat": _concat,
+    "sum": _sum,
+    "avg_pool": _avg_pool,
+}
