@@ -262,3 +262,64 @@ UNREADABLE_AXES = rule(
     ```
     """,
 )
+
+UNFOLDED_BATCH_NORM = rule(
+    "SNN207",
+    "batch-norm-folds-nowhere",
+    Severity.ERROR,
+    """
+    A batch norm folds into no weight.
+
+    At inference a batch norm is one multiplication and one addition a channel. Directly behind a
+    convolution or linear layer, or in front of one without zero padding, its factors move into the
+    weights. Behind a sum, a neuron or a padded convolution's input they cannot.
+
+    Fails, because a sum feeds the batch norm:
+
+    ```python
+    from torch import Tensor, nn
+    from snncc.models.neuron import LIF
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.fc = nn.Linear(16, 16)
+            self.lif = LIF()
+            self.bn = nn.BatchNorm1d(16)
+            self.last = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.expand(4, -1, -1)  # [T, B, C]
+            v = self.stem(x)
+            v = v + self.fc(self.lif(v))
+            return self.last(self.bn(v.flatten(0, 1)).unflatten(0, (4, -1))).sum(0)
+    ```
+
+    Mended: each branch has its own, behind its layer:
+
+    ```python
+    from torch import Tensor, nn
+    from snncc.models.neuron import LIF
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.fc = nn.Linear(16, 16)
+            self.lif = LIF()
+            self.bn = nn.BatchNorm1d(16)
+            self.last = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.expand(4, -1, -1)  # [T, B, C]
+            v = self.stem(x)
+            y = self.bn(self.fc(self.lif(v)).flatten(0, 1)).unflatten(0, (4, -1))
+            return self.last(v + y).sum(0)
+    ```
+    """,
+)
