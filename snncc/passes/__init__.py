@@ -1,1 +1,19 @@
-"""From graph to graph: each pass one file, one contract."""
+"""Passes: graph in, graph out. ``PASSES`` names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from snncc.passes.base import Pass
+from snncc.passes.canonicalise import Canonicalise
+from snncc.passes.check_spikes import CheckSpikes
+from snncc.passes.fold_batch_norm import FoldBatchNorm
+from snncc.passes.fold_scales import FoldScales
+from snncc.passes.quantize import Quantize
+from snncc.passes.to_steps import ToSteps
+
+PASSES: Final[Mapping[str, type[Pass]]] = {
+    each.name: each
+    for each in (Canonicalise, ToSteps, CheckSpikes, FoldScales, FoldBatchNorm, Quantize)
+}

@@ -1,0 +1,198 @@
+"""Is every product spike-driven? Proved from the domains, with the cause of each that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import ClassVar, Literal
+
+from snncc.diagnostics.core import Diagnostic, Rule
+from snncc.ir import domain as dom
+from snncc.ir.domain import Domain, Grid, Real
+from snncc.ir.graph import Graph, Op, Source
+from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.passes.base import Invariant, Pass, Result, well_formed
+from snncc.passes.scale_paths import unfolded_scales
+from snncc.passes.spike_causes import causes, place, shown
+from snncc.passes.spike_rules import (
+    FOREIGN_OP,
+    NON_SPIKE_INPUT,
+    NON_SPIKE_MASK,
+    NON_SPIKE_PRODUCT,
+    REAL_INPUT,
+    UNUSED_ALLOWANCE,
+)
+
+PRODUCTS = (*WEIGHTED, "matmul", "mask")
+"""Kinds that multiply, and so are judged."""
+
+_AROUND_INPUT = (*VIEWS, "max_pool", "avg_pool", "scale", "batch_norm", "add", "mask")
+"""Kinds that may stand between the input and the encoder."""
+
+_READOUT = (*VIEWS, "sum", "scale", "readout", "add", "concat", "avg_pool", "batch_norm", "output")
+"""Kinds that may stand between the head and the output."""
+
+Class = Literal["spike", "scaled spike", "multi-level", "real"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one product reads. ``domains`` are those of its inputs, ``path`` is its module's.
+
+    ``role`` is ``encoder`` or ``head`` where it is one; ``because`` leads back to what widened the
+    inputs, and is empty where the product is spike-driven.
+    """
+
+    name: str
+    kind: str
+    path: str
+    domains: tuple[Domain, ...]
+    verdict: Class
+    role: Literal["encoder", "head", ""]
+    because: tuple[str, ...]
+    source: Source
+
+    @property
+    def is_spike_driven(self) -> bool:
+        """Whether the product is a selection and an addition."""
+        return self.verdict in ("spike", "scaled spike")
+
+    @property
+    def levels(self) -> int | None:
+        """The widest count that is read, None where it is real."""
+        grids = [d for d in self.domains if isinstance(d, Grid)]
+        return max(d.magnitude for d in grids) if len(grids) == len(self.domains) else None
+
+
+@dataclass(frozen=True)
+class CheckSpikes(Pass):
+    """Report every product that is not spike-driven; the graph stays as it is.
+
+    The encoder and the head are shown and let pass while ``encoder`` and ``head`` say so. ``allow``
+    holds ``CODE`` or ``CODE:path-glob``; what matches is shown and lets pass, what matches nothing
+    is reported.
+    """
+
+    name: ClassVar[str] = "check-spikes"
+    requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+    ensures: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+
+    allow: tuple[str, ...] = ()
+    encoder: bool = True
+    head: bool = True
+
+    def run(self, graph: Graph) -> Result:
+        """Return the same graph, and the findings in its order."""
+        found = [*self._products(graph), *_foreign(graph), *unfolded_scales(graph)]
+        used: set[str] = set()
+        judged = [self._allowed(each, used) for each in found]
+        unused = (
+            UNUSED_ALLOWANCE.at(Source(), f"the allowance `{each}` matches no finding")
+            for each in self.allow
+            if each not in used
+        )
+        return Result(graph, (*judged, *unused))
+
+    def _products(self, graph: Graph) -> Iterator[Diagnostic]:
+        for verdict in verdicts(graph):
+            if not verdict.is_spike_driven:
+                finding = _finding(verdict)
+                by_policy = {"encoder": self.encoder, "head": self.head}.get(verdict.role, False)
+                allowed_by = f"policy: {verdict.role}" if by_policy else None
+                yield dataclasses.replace(finding, allowed_by=allowed_by)
+
+    def _allowed(self, finding: Diagnostic, used: set[str]) -> Diagnostic:
+        for each in self.allow:
+            code, _, glob = each.partition(":")
+            if code == finding.rule.code and fnmatchcase(finding.source.module, glob or "*"):
+                used.add(each)
+                if not finding.allowed_by:
+                    finding = dataclasses.replace(finding, allowed_by=f"option: {each}")
+        return finding
+
+
+def verdicts(graph: Graph) -> tuple[Verdict, ...]:
+    """Return the verdict on each product of a step graph, in its order."""
+    encoders, heads = _encoders(graph), _heads(graph)
+    return tuple(_verdict(graph, op, encoders, heads) for op in graph.of_kind(*PRODUCTS))
+
+
+def _verdict(graph: Graph, op: Op, encoders: set[str], heads: set[str]) -> Verdict:
+    domains = tuple(graph.type_of(name).domain for name in op.inputs)
+    verdict = _class(domains)
+    because: tuple[str, ...] = ()
+    if verdict in ("multi-level", "real"):
+        because = tuple(dict.fromkeys(line for name in op.inputs for line in causes(graph, name)))
+    role: Literal["encoder", "head", ""] = ""
+    if op.kind in WEIGHTED:
+        role = "encoder" if op.name in encoders else "head" if op.name in heads else ""
+    return Verdict(op.name, op.kind, op.source.module, domains, verdict, role, because, op.source)
+
+
+def _class(domains: tuple[Domain, ...]) -> Class:
+    """Return the class of a product: that of its best operand."""
+    spikes = [d for d in domains if dom.is_spike(d)]
+    if spikes:
+        return "spike" if any(dom.includes(dom.SPIKE, d) for d in spikes) else "scaled spike"
+    return "real" if any(isinstance(d, Real) for d in domains) else "multi-level"
+
+
+def _encoders(graph: Graph) -> set[str]:
+    """Return the weighted ops that read the input itself, views and pools between or none."""
+    outside: set[str] = set()
+    encoders: set[str] = set()
+    for op in graph.ops:
+        if op.kind in ("input", "constant"):
+            outside.add(op.name)
+        elif all(name in outside for name in op.inputs):
+            if op.kind in WEIGHTED:
+                encoders.add(op.name)
+            elif op.kind in _AROUND_INPUT:
+                outside.add(op.name)
+    return encoders
+
+
+def _heads(graph: Graph) -> set[str]:
+    """Return the weighted ops behind which stands nothing but the readout."""
+    tail: set[str] = set()
+    heads: set[str] = set()
+    for op in reversed(graph.ops):
+        users = graph.users[op.name]
+        if not all(user.name in tail for user in users):
+            continue
+        if op.kind in _READOUT:
+            tail.add(op.name)
+        elif op.kind in WEIGHTED and users:
+            heads.add(op.name)
+    return heads
+
+
+_RULES: dict[str, Rule] = {"matmul": NON_SPIKE_PRODUCT, "mask": NON_SPIKE_MASK}
+
+
+def _finding(verdict: Verdict) -> Diagnostic:
+    weighted = REAL_INPUT if verdict.verdict == "real" else NON_SPIKE_INPUT
+    rule = _RULES.get(verdict.kind, weighted)
+    called = f"`{verdict.path or verdict.name}`"
+    read = " and ".join(shown(domain) for domain in verdict.domains)
+    wanted = "not spikes" if verdict.kind in WEIGHTED else "no spikes on either side"
+    verb = "reads" if verdict.kind in WEIGHTED else "multiplies"
+    hints = {"encoder": "", "head": "put a spiking neuron before the head"}
+    return rule.at(
+        verdict.source,
+        f"{called} {verb} {read}, {wanted}",
+        because=verdict.because,
+        hint=hints.get(verdict.role, "put a spiking neuron before it"),
+        op=verdict.kind,
+        domain=verdict.domains[0],
+    )
+
+
+def _foreign(graph: Graph) -> Iterator[Diagnostic]:
+    for op in graph.of_kind("foreign"):
+        target = getattr(op, "target", op.kind)
+        text = f"{place(op)} is {target}, which has no spiking form"
+        domain = graph.type_of(op.inputs[0]).domain if op.inputs else None
+        yield FOREIGN_OP.at(op.source, text, op=op.kind, domain=domain)
