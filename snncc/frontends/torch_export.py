@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,7 +58,8 @@ def import_module(
     with prepared(module) as found:
         program = _export(module, tuple(with_batch(x, batch_axis) for x in examples), found)
         conversion = _Conversion(program)
-        conversion.run()
+        with torch.no_grad():
+            conversion.run()
     findings = (*found.findings, *_called_twice(conversion, found), *conversion.findings)
     if any(d.severity is Severity.ERROR for d in findings):
         raise SnnccError(*(d for d in findings if d.severity is Severity.ERROR))
@@ -73,19 +75,24 @@ def with_batch(x: Tensor, axis: int = 0) -> Tensor:
 def _export(
     module: nn.Module, examples: tuple[Tensor, ...], found: Prepared
 ) -> torch.export.ExportedProgram:
-    einsum = torch.ops.aten.einsum.default
-    table = {einsum: einsum.decompose}
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.export(module, examples, strict=False)
-            program = program.run_decompositions(table)
+            program = program.run_decompositions(_decompositions())
     except Exception as error:
         fault = _export_fault(module, error)
         errors = [d for d in found.findings if d.severity is Severity.ERROR]
         raise SnnccError(*errors, fault) from error
     program.graph.eliminate_dead_code()
     return program
+
+
+@cache
+def _decompositions() -> dict[Any, Any]:
+    """Return how to write out what the table of operators leaves to torch: ``einsum`` alone."""
+    einsum = torch.ops.aten.einsum.default
+    return {einsum: torch.export.default_decompositions()[einsum]}
 
 
 def _export_fault(module: nn.Module, error: Exception) -> Diagnostic:
@@ -154,7 +161,7 @@ class _Conversion:
             return self._input(node)
         tensors = {**self._program.constants, **self._program.state_dict}
         lifted = stored in signature.inputs_to_lifted_tensor_constants.values()
-        return Static(tensors[stored], "" if lifted else stored)
+        return Static(tensors[stored].detach(), "" if lifted else stored)
 
     def _input(self, node: Node) -> Any:
         shape = _shape(node.meta.get("val"))

@@ -1,0 +1,214 @@
+"""From what the user calls a model to a module, an example of its input, and where it is from."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snncc.diagnostics.core import Rule, SnnccError
+from snncc.frontends import rules
+from snncc.frontends.checkpoint import Checkpoint, read_checkpoint
+from snncc.frontends.families import (
+    Setting,
+    configured,
+    load_weights,
+    parse_settings,
+    recognise,
+)
+from snncc.frontends.torch_export import trace, with_batch
+from snncc.ir.graph import Graph, Source
+from snncc.models.zoo import ARCHITECTURES, Architecture
+
+_FACTORY = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+_ARCH = "arch:"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that is ready to be traced.
+
+    ``input_shape`` is that of one sample; ``steps`` is the number of time steps, where known;
+    ``labels`` are the names of the classes, where known.
+    """
+
+    module: nn.Module
+    example_inputs: tuple[Tensor, ...]
+    input_shape: tuple[int, ...]
+    name: str
+    steps: int | None = None
+    provenance: tuple[Setting, ...] = ()
+    labels: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_model(
+    spec: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    network: str | None = None,
+    trust_pickle: bool = False,
+    example_shape: Sequence[int] | None = None,
+) -> Model:
+    """Return the network of a checkpoint, of ``arch:NAME``, or of ``package.module:factory``.
+
+    ``network`` is a factory for the weights in the file ``spec``. ``example_shape`` is the shape
+    of one sample. Raises ``SnnccError`` where nothing can be made of it.
+    """
+    shape = tuple(example_shape) if example_shape is not None else None
+    if spec.startswith(_ARCH):
+        return _from_zoo(spec, settings or {}, shape)
+    if network is not None:
+        _no_settings(settings, "a network of your own")
+        weights = read_checkpoint(spec, trust_pickle=trust_pickle)
+        made = _from_factory(network, shape)
+        load_weights(made.module, weights.tensors, f"`{network}`")
+        return made
+    if _FACTORY.fullmatch(spec) and not Path(spec).exists():
+        _no_settings(settings, "a network of your own")
+        return _from_factory(spec, shape)
+    _check_spec(spec)
+    return _from_checkpoint(spec, settings or {}, shape, trust_pickle=trust_pickle)
+
+
+def import_model(
+    spec: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    network: str | None = None,
+    trust_pickle: bool = False,
+    example_shape: Sequence[int] | None = None,
+) -> Graph:
+    """Return the graph on the tensor level of what ``load_model`` finds."""
+    model = load_model(
+        spec, settings=settings, network=network, trust_pickle=trust_pickle,
+        example_shape=example_shape,
+    )  # fmt: skip
+    return trace(model.module, model.example_inputs)
+
+
+def _fault(rule: Rule, message: str, hint: str = "") -> SnnccError:
+    return SnnccError(rule.at(Source(), message, hint=hint))
+
+
+def _from_zoo(spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | None) -> Model:
+    name = spec.removeprefix(_ARCH)
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see `snncc inspect --list-archs`"
+        raise _fault(rules.UNKNOWN_MODEL, f"there is no network `{name}`", hint)
+    published = ARCHITECTURES[name]
+    given = parse_settings(published, settings)
+    architecture = configured(published, given)
+    provenance = tuple(
+        Setting(option, value, "--set" if option in given else "official default")
+        for option, value in architecture.options.items()
+    )
+    with torch.device("meta"):
+        module = architecture.build()
+    return _model(module, architecture, shape, provenance)
+
+
+def _from_checkpoint(
+    spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | None, *, trust_pickle: bool
+) -> Model:
+    checkpoint = read_checkpoint(spec, trust_pickle=trust_pickle)
+    if checkpoint.module is not None:
+        _no_settings(settings, "a pickled network")
+        return _checked(checkpoint.module, None, shape, Path(spec).stem)
+    found = recognise(checkpoint.tensors, checkpoint.args, settings)
+    module = found.architecture.build()
+    load_weights(module, checkpoint.tensors, found.architecture.name)
+    return _model(module, found.architecture, shape, found.provenance, _labels(checkpoint))
+
+
+def _model(
+    module: nn.Module,
+    architecture: Architecture,
+    shape: tuple[int, ...] | None,
+    provenance: tuple[Setting, ...],
+    labels: tuple[str, ...] = (),
+) -> Model:
+    shape = architecture.input_shape if shape is None else shape
+    device = next(module.parameters()).device
+    example = with_batch(torch.zeros(1, *shape, device=device))
+    steps = architecture.options.get("T")
+    return Model(
+        module.eval(), (example,), shape, architecture.name, steps, provenance, labels,
+        architecture.options,
+    )  # fmt: skip
+
+
+def _from_factory(spec: str, shape: tuple[int, ...] | None) -> Model:
+    found = _FACTORY.fullmatch(spec)
+    if not found:
+        raise _fault(rules.UNKNOWN_MODEL, f"`{spec}` is not of the form `package.module:factory`")
+    try:
+        with _importable_from(Path.cwd()):
+            factory = getattr(importlib.import_module(found[1]), found[2])
+            made = factory()
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise _fault(rules.FACTORY_FAILED, f"`{spec}` failed: {reason}") from error
+    module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    wrong = not isinstance(module, nn.Module) or not isinstance(example, Tensor | None)
+    if wrong:
+        what = type(made).__name__
+        message = f"`{spec}` returned a `{what}`: wanted a module, or a module and an example"
+        raise _fault(rules.FACTORY_FAILED, message)
+    return _checked(module, example, shape, found[2])
+
+
+def _checked(
+    module: nn.Module, example: Tensor | None, shape: tuple[int, ...] | None, name: str
+) -> Model:
+    """Return the model with an example of its input. Raises ``SnnccError`` if there is none."""
+    if shape is not None:
+        first = next(module.parameters(), torch.zeros(0))
+        example = torch.zeros(1, *shape, device=first.device, dtype=first.dtype)
+    if example is None:
+        message = f"nothing says how large the input of `{name}` is"
+        hint = "let the factory return `module, example`, or give `--input-shape`"
+        raise _fault(rules.UNKNOWN_INPUT, message, hint)
+    if example.ndim < 2 or 0 in example.shape:
+        message = f"the example input of `{name}` has shape {tuple(example.shape)}"
+        raise _fault(rules.UNKNOWN_INPUT, message, "its first axis is the batch")
+    return Model(module.eval(), (with_batch(example),), tuple(example.shape[1:]), name)
+
+
+@contextmanager
+def _importable_from(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _check_spec(spec: str) -> None:
+    if Path(spec).exists() or Path(spec).suffix or "/" in spec:
+        return
+    hint = f"did you mean `{_ARCH}{spec}`?" if spec in ARCHITECTURES else ""
+    message = f"`{spec}` is neither a file, nor `{_ARCH}NAME`, nor `package.module:factory`"
+    raise _fault(rules.UNKNOWN_MODEL, message, hint)
+
+
+def _no_settings(settings: Mapping[str, str] | None, what: str) -> None:
+    if settings:
+        names = ", ".join(settings)
+        raise _fault(rules.BAD_SETTING, f"{what} has no settings, but `{names}` is given")
+
+
+def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:
+    names = checkpoint.args.get("class_names") or ()
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
