@@ -36,7 +36,7 @@ class Architecture:
         """What can be overridden, by name, with its value here."""
         return {f.name: getattr(self.config, f.name) for f in fields(self.config)}
 
-    def configure(self, **overrides: Any) -> Architecture:  # noqa: ANN401
+    def configure(self, **overrides: Any) -> Architecture:
         """Return the same architecture with other numbers.
 
         ValueError where there is no such option, or the numbers do not fit together.
@@ -45,7 +45,7 @@ class Architecture:
             raise ValueError(f"{self.name} has no option `{name}`: one of {sorted(self.options)}")
         return replace(self, config=replace(self.config, **overrides))
 
-    def build(self, **overrides: Any) -> nn.Module:  # noqa: ANN401
+    def build(self, **overrides: Any) -> nn.Module:
         """Return the network, newly initialised and in training mode."""
         return self.network(self.configure(**overrides).config)
 

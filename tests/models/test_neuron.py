@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
 
-from snncc.models.neuron import IF, LIF, SpikingNeuron
+from snncc.models.neuron import IF, LIF, ParametricLIAF, ParametricLIF, SpikingNeuron
 
 STEPS = 12
 
@@ -23,7 +24,7 @@ def recurrence(currents: list[float], neuron: SpikingNeuron) -> list[float]:
             h = v + (x - (v - rest)) / neuron.tau
         else:
             h = v - (v - rest) / neuron.tau + x
-        spike = h >= neuron.v_threshold
+        spike = h > neuron.v_threshold if neuron.strict else h >= neuron.v_threshold
         if neuron.v_reset is None:
             v = h - neuron.v_threshold * spike
         else:
@@ -40,6 +41,9 @@ NEURONS = [
         )
     ),
     *(IF(v_threshold=t, v_reset=r) for t, r in itertools.product((1.0, 0.5), (0.0, None, -0.25))),
+    LIF(tau=4 / 3, decay_input=False, v_threshold=0.5, strict=True),
+    IF(v_threshold=0.5, strict=True),
+    *(ParametricLIF(init_tau=t, v_reset=r) for t, r in ((2.0, 0.0), (1.5, None), (3.0, -0.25))),
 ]
 
 
@@ -57,6 +61,42 @@ def test_a_potential_on_the_threshold_fires() -> None:
     x = torch.tensor([1.0, 1.0]).reshape(2, 1)
     assert IF()(x).tolist() == [[1.0], [1.0]]
     assert LIF(tau=2.0)(2 * x).tolist() == [[1.0], [1.0]]
+
+
+def test_a_strict_neuron_stays_silent_on_the_threshold() -> None:
+    x = torch.tensor([0.5, 0.375, 0.5]).reshape(3, 1)
+    # H = 0.5, 0.375 + 0.5 / 4 = 0.5, 0.5 + 0.5 / 4 = 0.625
+    ms = LIF(tau=4 / 3, decay_input=False, v_threshold=0.5, strict=True)
+    assert ms(x).flatten().tolist() == [0.0, 0.0, 1.0]
+    assert IF(strict=True)(torch.ones(2, 1)).flatten().tolist() == [0.0, 1.0]
+    assert "strict=True" in repr(ms)
+
+
+def test_a_learnt_leak_is_a_parameter_by_its_official_name() -> None:
+    neuron = ParametricLIF(init_tau=1.5)
+    assert list(neuron.state_dict()) == ["w"]
+    assert neuron.w.item() == pytest.approx(-math.log(0.5))
+    assert neuron.tau == pytest.approx(1.5)
+    neuron.load_state_dict({"w": torch.tensor(0.0)})
+    assert neuron.tau == 2
+    x = 3 * torch.rand(STEPS, 64, dtype=torch.float64)
+    assert torch.equal(neuron(x), LIF(tau=2.0)(x))
+    assert repr(neuron).startswith("ParametricLIF(init_tau=1.5, ")
+    with pytest.raises(ValueError, match=r"init_tau must be above 1, got 1\.0"):
+        ParametricLIF(init_tau=1.0)
+
+
+def test_analog_fire_lets_out_the_positive_part_of_the_potential() -> None:
+    x = torch.tensor([1.0, 3.0, -4.0, 1.0]).reshape(4, 1)
+    # H = 0.5, 1.75 (fires, and resets), -2, -0.5
+    assert ParametricLIAF()(x).flatten().tolist() == [0.5, 1.75, 0.0, 0.0]
+
+
+def test_the_gradient_reaches_the_learnt_leak() -> None:
+    neuron = ParametricLIF()
+    neuron(2 * torch.rand(4, 16)).sum().backward()
+    assert neuron.w.grad is not None
+    assert neuron.w.grad != 0
 
 
 def test_soft_reset_keeps_the_rest() -> None:
