@@ -35,7 +35,7 @@ class Rule:
     severity: Severity
     explanation: str
 
-    def at(  # noqa: PLR0913 - the parts of a finding, all but two by name
+    def at(
         self,
         source: Source,
         message: str,

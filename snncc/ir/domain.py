@@ -109,7 +109,9 @@ def includes(outer: Domain, inner: Domain) -> bool:
 
 def _common_step(a: Grid, b: Grid) -> Fraction:
     """Return the largest step of which both steps are multiples."""
-    numerator = math.gcd(a.step.numerator * b.step.denominator, b.step.numerator * a.step.denominator)
+    numerator = math.gcd(
+        a.step.numerator * b.step.denominator, b.step.numerator * a.step.denominator
+    )
     return Fraction(numerator, a.step.denominator * b.step.denominator)
 
 

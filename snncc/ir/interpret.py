@@ -61,7 +61,7 @@ def _value(op: Op, graph: Graph, values: Mapping[str, Array], x: Array) -> Array
     return write_output(cast(Output, op), result, graph) if op.kind == "output" else result
 
 
-def _step_value(  # noqa: PLR0913 - a step needs all of them
+def _step_value(
     op: Op,
     graph: Graph,
     at_t: Mapping[str, Array],

@@ -7,16 +7,14 @@ pools have a batch axis in front, on the step level they have none.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from snncc.ir import domain as dom
-from snncc.ir.domain import REAL, SPIKE, Domain, Grid
-from snncc.ir.graph import Absent, Array, IRError, Op, Shape, Type, Weight, Weights
+from snncc.ir.domain import REAL, SPIKE, Domain
+from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
+from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +185,7 @@ class IntegerNeuron(Op):
         """Spikes; the current must be integer."""
         if not dom.is_integer(inputs[0].domain):
             raise IRError(f"current is {inputs[0].domain}, not an integer")
-        _broadcasts(tuple(weights[self.threshold].shape), inputs[0].shape)
+        require_broadcast(tuple(weights[self.threshold].shape), inputs[0].shape)
         return Type(inputs[0].shape, SPIKE)
 
 
@@ -200,7 +198,7 @@ class Add(Op):
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """Two spikes sum to 0..2, which is no longer a spike."""
         a, b = inputs
-        return Type(_broadcast(a.shape, b.shape), dom.add(a.domain, b.domain))
+        return Type(broadcast_shape(a.shape, b.shape), dom.add(a.domain, b.domain))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +269,7 @@ class MatMul(Op):
         if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
             raise IRError(f"{a} does not multiply {b}")
         product = dom.multiply(inputs[0].domain, inputs[1].domain)
-        shape = (*_broadcast(a[:-2], b[:-2]), a[-2], b[-1])
+        shape = (*broadcast_shape(a[:-2], b[:-2]), a[-2], b[-1])
         return Type(shape, dom.sum_of(product, a[-1]))
 
 
@@ -284,7 +282,7 @@ class Mask(Op):
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """A product of the two domains; of two spikes, a spike."""
         a, b = inputs
-        return Type(_broadcast(a.shape, b.shape), dom.multiply(a.domain, b.domain))
+        return Type(broadcast_shape(a.shape, b.shape), dom.multiply(a.domain, b.domain))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,7 +342,7 @@ class Expand(Op):
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """Values stay."""
-        _broadcasts(inputs[0].shape, self.shape)
+        require_broadcast(inputs[0].shape, self.shape)
         return Type(self.shape, inputs[0].domain)
 
 
@@ -433,61 +431,3 @@ VIEWS = ("reshape", "permute", "expand", "slice", "repeat")
 
 WEIGHTED = ("conv", "linear")
 """Kinds that multiply by stored weights."""
-
-
-def weighted(x: Domain, weight: Weight, bias: Weight | None, shift: int) -> Domain:
-    """Return the domain of ``(sum w x << shift) + b``; weight rows are outputs.
-
-    Float or absent weights prove nothing. Integer ones do, row by row.
-    """
-    if isinstance(weight, Absent) or isinstance(bias, Absent) or not isinstance(x, Grid):
-        return REAL
-    if weight.dtype.kind not in "iu" or (bias is not None and bias.dtype.kind not in "iu"):
-        return REAL
-    if bias is not None and x.step != 1:
-        return REAL
-    positive, negative = _signed_row_sums(weight)
-    hi, lo = positive * x.hi + negative * x.lo, positive * x.lo + negative * x.hi
-    if bias is None:
-        return dom.grid(x.step * 2**shift, int(lo.min()), int(hi.max()))
-    offset = bias.astype(np.int64)
-    return dom.integers(int(((lo << shift) + offset).min()), int(((hi << shift) + offset).max()))
-
-
-def _signed_row_sums(weight: Array) -> tuple[Array, Array]:
-    rows = weight.reshape(weight.shape[0], -1)
-    positive = np.where(rows > 0, rows, 0).sum(axis=1, dtype=np.int64)
-    return positive, rows.sum(axis=1, dtype=np.int64) - positive
-
-
-def window_positions(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool = False,
-) -> Shape:
-    """Return how many windows fit along each axis, by PyTorch's formula."""
-    out = []
-    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
-        span = n + 2 * p - d * (k - 1) - 1
-        count = span // s + 1
-        if ceil_mode and span % s and count * s < n + p:
-            count += 1
-        if count < 1:
-            raise IRError(f"a window of {k} does not fit into {n} places padded by {p}")
-        out.append(count)
-    return tuple(out)
-
-
-def _broadcast(a: Shape, b: Shape) -> Shape:
-    try:
-        return tuple(np.broadcast_shapes(a, b))
-    except ValueError:
-        raise IRError(f"shapes {a} and {b} do not broadcast") from None
-
-
-def _broadcasts(a: Shape, to: Shape) -> None:
-    if _broadcast(a, to) != to:
-        raise IRError(f"shape {a} does not broadcast to {to}")

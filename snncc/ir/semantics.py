@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from snncc.ir.graph import Array, IRError, Op, Shape, Weights
+from snncc.ir.inference import window_positions
 from snncc.ir.ops import (
     AvgPool,
     BatchNorm,
@@ -30,7 +31,6 @@ from snncc.ir.ops import (
     Scale,
     Slice,
     Sum,
-    window_positions,
 )
 
 DECAY_BITS = 12
@@ -237,7 +237,7 @@ def _avg_pool(
     return (sums / full).reshape(*x.shape[:-n], *sums.shape[2:])
 
 
-def _pool_windows(  # noqa: PLR0913 - a pool's own parameters
+def _pool_windows(
     x: Array,
     kernel: Shape,
     stride: Shape,

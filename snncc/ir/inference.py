@@ -1,0 +1,70 @@
+"""Shapes and domains of results: what the ops of ``ops.py`` prove about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from snncc.ir import domain as dom
+from snncc.ir.domain import REAL, Domain, Grid
+from snncc.ir.graph import Absent, Array, IRError, Shape, Weight
+
+
+def weighted(x: Domain, weight: Weight, bias: Weight | None, shift: int) -> Domain:
+    """Return the domain of ``(sum w x << shift) + b``; weight rows are outputs.
+
+    Float or absent weights prove nothing. Integer ones do, row by row.
+    """
+    if isinstance(weight, Absent) or isinstance(bias, Absent) or not isinstance(x, Grid):
+        return REAL
+    if weight.dtype.kind not in "iu" or (bias is not None and bias.dtype.kind not in "iu"):
+        return REAL
+    if bias is not None and x.step != 1:
+        return REAL
+    positive, negative = _signed_row_sums(weight)
+    hi, lo = positive * x.hi + negative * x.lo, positive * x.lo + negative * x.hi
+    if bias is None:
+        return dom.grid(x.step * 2**shift, int(lo.min()), int(hi.max()))
+    offset = bias.astype(np.int64)
+    return dom.integers(int(((lo << shift) + offset).min()), int(((hi << shift) + offset).max()))
+
+
+def _signed_row_sums(weight: Array) -> tuple[Array, Array]:
+    rows = weight.reshape(weight.shape[0], -1)
+    positive = np.where(rows > 0, rows, 0).sum(axis=1, dtype=np.int64)
+    return positive, rows.sum(axis=1, dtype=np.int64) - positive
+
+
+def window_positions(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool = False,
+) -> Shape:
+    """Return how many windows fit along each axis, by PyTorch's formula."""
+    out = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        span = n + 2 * p - d * (k - 1) - 1
+        count = span // s + 1
+        if ceil_mode and span % s and count * s < n + p:
+            count += 1
+        if count < 1:
+            raise IRError(f"a window of {k} does not fit into {n} places padded by {p}")
+        out.append(count)
+    return tuple(out)
+
+
+def broadcast_shape(a: Shape, b: Shape) -> Shape:
+    """Return the shape of an elementwise result. Raises ``IRError``."""
+    try:
+        return tuple(np.broadcast_shapes(a, b))
+    except ValueError:
+        raise IRError(f"shapes {a} and {b} do not broadcast") from None
+
+
+def requirebroadcast_shape(a: Shape, to: Shape) -> None:
+    if broadcast_shape(a, to) != to:
+        raise IRError(f"shape {a} does not broadcast to {to}")

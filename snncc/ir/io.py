@@ -1,0 +1,19 @@
+"""What goes into a step graph and what comes out."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from snncc.ir.graph import Graph, Shape
+from snncc.ir.ops import Input
+
+
+def sample_shape(graph: Graph) -> Shape:
+    """Return the shape of one sample: time steps first where the input varies."""
+    entry = cast(Input, graph.of_kind("input")[0])
+    return (graph.steps, *entry.shape) if entry.varies else entry.shape
+
+
+def classes_of(graph: Graph) -> int:
+    """Return the number of answers that the network chooses from."""
+    return graph.type_of(graph.of_kind("output")[0].name).shape[-1]
