@@ -65,6 +65,7 @@ def broadcast_shape(a: Shape, b: Shape) -> Shape:
         raise IRError(f"shapes {a} and {b} do not broadcast") from None
 
 
-def requirebroadcast_shape(a: Shape, to: Shape) -> None:
+def require_broadcast(a: Shape, to: Shape) -> None:
+    """Raise ``IRError`` where ``a`` does not broadcast to ``to``."""
     if broadcast_shape(a, to) != to:
         raise IRError(f"shape {a} does not broadcast to {to}")
