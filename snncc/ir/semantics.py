@@ -262,7 +262,8 @@ def _constant(
     op: Constant, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
     value = weights[op.value]
-    return value.reshape((1,) * lead + value.shape)
+    exact = value if is_integral(value) else value.astype(np.float64)
+    return exact.reshape((1,) * lead + value.shape)
 
 
 def _scale(op: Scale, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:

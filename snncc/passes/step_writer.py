@@ -77,14 +77,10 @@ class _Writer:
         """Return the shape that a value has without time and batch."""
         return tuple(self.roles.kept(self.layouts[name], forced).values())
 
-    def has_time(self, name: str, axes: Collection[int] | None = None) -> bool:
-        """Whether a value of the tensor graph has more than one time step on its axes."""
-        layout = enumerate(self.layouts[name])
-        return any(
-            self.roles.holds(axis, self.roles.time)
-            for i, axis in layout
-            if axes is None or i in axes
-        )
+    def has_time(self, name: str, *, narrow: bool = False) -> bool:
+        """Whether a value of the tensor graph has time on an axis; a single step if ``narrow``."""
+        layout = self.layouts[name]
+        return any(self.roles.holds(axis, self.roles.time, narrow=narrow) for axis in layout)
 
     def fresh(self, base: str) -> str:
         name, count = base, 1
@@ -145,7 +141,7 @@ def _replaced(op: Op, inputs: tuple[str, ...], **fields: Any) -> Op:
 
 
 def _write_input(writer: _Writer, op: Op) -> str:
-    varies = writer.has_time(op.name)
+    varies = writer.has_time(op.name, narrow=True)
     shape = writer.natural(op.name)
     when = Timing.STEP if varies else Timing.STATIC
     return writer.add(_replaced(op, (), shape=shape, varies=varies), shape, when)

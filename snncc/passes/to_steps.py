@@ -131,7 +131,8 @@ def _input_faults(roles: Roles, op: Op) -> Iterator[Fault]:
     layout = roles.found.layouts[op.name]
     first = next((i for i, a in enumerate(layout) if not roles.holds(a, roles.batch)), 0)
     for i, axis in enumerate(layout):
-        if roles.holds(axis, roles.time) and (i != first or roles.others(axis) > 1):
+        timely = roles.holds(axis, roles.time, narrow=True)
+        if timely and (i != first or roles.others(axis) > 1):
             text = f"`{op.name}` has time in axis {i}, wanted as the first axis after the batch"
             yield op.name, UNREADABLE_AXES.at(op.source, text, op=op.kind)
 
