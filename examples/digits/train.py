@@ -136,7 +136,7 @@ def container(
     multiple=True,
     default=sorted(NETWORKS),
 )
-@click.option("--epochs", default=40, show_default=True)
+@click.option("--epochs", default=60, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--images", type=int, default=None, help="Train on the first so many images only.")
 @click.option("-o", "folder", type=click.Path(path_type=Path), default=data.HERE)
