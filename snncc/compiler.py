@@ -1,0 +1,194 @@
+"""The pipeline, in one readable list: model -> step graph -> verdict -> integers.
+
+``check_model`` stops at the verdict, ``compile_model`` goes on to the target's integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
+from snncc.execute.agreement import Agreement, agreement
+from snncc.execute.counts import batches, dense_ops
+from snncc.execute.quality import Quality, compare, mean_inputs
+from snncc.frontends.load import Model
+from snncc.frontends.record import record
+from snncc.frontends.torch_export import trace
+from snncc.ir.graph import Array, Graph, Source
+from snncc.passes.base import Pass, PassError, run_passes
+from snncc.passes.canonicalise import Canonicalise
+from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
+from snncc.passes.fold_batch_norm import FoldBatchNorm
+from snncc.passes.fold_scales import FoldScales
+from snncc.passes.quantize import Calibration, LayerScales, Quantize
+from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
+from snncc.passes.to_steps import ToSteps
+from snncc.targets.load import Target
+
+_AGREEMENT_SAMPLES = 8
+_AGREEMENT_OPS = 2_000_000_000
+"""The dense operations that a compile may spend on comparing with the module; one sample always."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model as a float step graph, as written, with the verdict on each of its products."""
+
+    name: str
+    graph: Graph
+    diagnostics: tuple[Diagnostic, ...]
+    verdicts: tuple[Verdict, ...]
+    model: Model
+
+    @property
+    def clean(self) -> bool:
+        """Whether no finding stands that is neither allowed nor below an error."""
+        return all(d.severity < Severity.ERROR for d in self.diagnostics)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model in the integers of a target, and what they lost.
+
+    ``floating`` is the folded float step graph, ``integer`` its integer twin with the same neuron
+    names. ``quality`` compares both on the calibration data.
+    """
+
+    name: str
+    target: Target
+    checked: Checked
+    floating: Graph
+    integer: Graph
+    diagnostics: tuple[Diagnostic, ...]
+    layers: tuple[LayerScales, ...]
+    agreement: Agreement
+    quality: Quality
+    calibrated: bool
+    weight_bits: int
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+
+
+def check_model(model: Model, *, allow: tuple[str, ...] = ()) -> Checked:
+    """Return the model's step graph and the spike-driven verdict.
+
+    ``allow`` holds ``CODE`` or ``CODE:path-glob``. Raises ``SnnccError`` where the model cannot be
+    brought into a step graph.
+    """
+    tensor = trace(model.module, model.example_inputs)
+    steps = run_passes(tensor, _front())
+    checked = CheckSpikes(allow=allow).run(steps.graph)
+    found = (*steps.diagnostics, *checked.diagnostics)
+    return Checked(model.name, steps.graph, found, verdicts(steps.graph), model)
+
+
+def _front() -> tuple[Pass, ...]:
+    return (Canonicalise(), ToSteps(), Canonicalise())
+
+
+def _middle() -> tuple[Pass, ...]:
+    return (FoldBatchNorm(), FoldScales(), Canonicalise())
+
+
+def compile_model(
+    model: Model,
+    *,
+    target: Target,
+    calibration: Array | None = None,
+    weight_bits: int = 8,
+    allow: tuple[str, ...] = (),
+) -> Compiled:
+    """Return the model in the target's integers.
+
+    ``calibration`` is ``[N, *input shape]``. Raises ``SnnccError`` with all reasons where the
+    model is not spike-driven and not allowed to be, or has no integer form.
+    """
+    return compile_checked(
+        check_model(model, allow=allow),
+        target=target,
+        calibration=calibration,
+        weight_bits=weight_bits,
+    )
+
+
+def compile_checked(
+    checked: Checked, *, target: Target, calibration: Array | None = None, weight_bits: int = 8
+) -> Compiled:
+    """Return a checked model in the target's integers; see ``compile_model``."""
+    if not checked.clean:
+        raise SnnccError(*_refusal(checked))
+    folded = run_passes(checked.graph, _middle())
+    _refuse_errors(folded.diagnostics)
+    samples = _assumed_samples(folded.graph) if calibration is None else calibration
+    agreed = _agreement(checked.model, folded.graph, samples)
+    quantize = Quantize(
+        target.arithmetic,
+        target.features,
+        Calibration(samples, mean_inputs(folded.graph, samples)),
+        weight_bits,
+    )
+    integer, found, layers = quantize.quantize(folded.graph)
+    _refuse_errors(found)
+    assumed = () if calibration is not None else (_assumption(checked.model),)
+    return Compiled(
+        name=checked.name,
+        target=target,
+        checked=checked,
+        floating=folded.graph,
+        integer=integer,
+        diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *assumed),
+        layers=tuple(layers),
+        agreement=agreed,
+        quality=compare(folded.graph, integer, samples),
+        calibrated=calibration is not None,
+        weight_bits=weight_bits,
+    )
+
+
+def _agreement(model: Model, graph: Graph, samples: Array) -> Agreement:
+    """Compare the folded float graph with the module's own code. Raises ``PassError``."""
+    ops = sum(dense_ops(op, graph) for op in graph.of_kind("conv", "linear")) * graph.steps
+    few = samples[: max(1, min(_AGREEMENT_SAMPLES, _AGREEMENT_OPS // max(ops, 1)))]
+    recorded = record(model.module, few)
+    found = agreement(graph, next(batches(graph, few, len(few))), recorded.spikes, recorded.output)
+    if not found.equal:
+        message = (
+            f"{found.differing} of {found.spikes_compared} spikes differ, "
+            f"{found.near_threshold} of them near the threshold; "
+            f"the answers differ by {found.output_error:.3g}"
+        )
+        raise PassError((NOT_THE_MODEL.at(Source(file=model.name), message),))
+    return found
+
+
+def _refusal(checked: Checked) -> tuple[Diagnostic, ...]:
+    errors = tuple(d for d in checked.diagnostics if d.severity is Severity.ERROR)
+    summary = NOT_SPIKE_DRIVEN.at(
+        Source(),
+        f"`{checked.name}` has {len(errors)} findings of the spike-driven check",
+        hint="mend them, or allow them on purpose: --allow " + errors[0].rule.code,
+    )
+    return (*errors, summary)
+
+
+def _refuse_errors(found: tuple[Diagnostic, ...]) -> None:
+    errors = tuple(d for d in found if d.severity is Severity.ERROR)
+    if errors:
+        raise SnnccError(*errors)
+
+
+def _assumed_samples(graph: Graph) -> Array:
+    """Return 8 samples of uniform noise in 0..1 from a fixed seed."""
+    entry = graph.of_kind("input")[0]
+    shape = graph.type_of(entry.name).shape
+    time = (graph.steps,) if getattr(entry, "varies", False) else ()
+    return np.random.default_rng(0).random((8, *time, *shape))
+
+
+def _assumption(model: Model) -> Diagnostic:
+    return ASSUMED_INPUT.at(
+        Source(file=model.name), "no calibration data: the input is assumed to lie in 0..1",
+        hint="give real samples with --data",
+    )  # fmt: skip
