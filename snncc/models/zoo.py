@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from snncc.models.config import TransformerConfig
+from snncc.models.resnet_config import CONNECTIONS, MsResNetConfig, SewResNetConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +69,18 @@ def _spikformer(config: TransformerConfig) -> nn.Module:
     return Spikformer(config)
 
 
+def _sew_resnet(config: SewResNetConfig) -> nn.Module:
+    from snncc.models.sew_resnet import SewResNet  # noqa: PLC0415
+
+    return SewResNet(config)
+
+
+def _ms_resnet(config: MsResNetConfig) -> nn.Module:
+    from snncc.models.ms_resnet import MsResNet  # noqa: PLC0415
+
+    return MsResNet(config)
+
+
 _IMAGENET = TransformerConfig(
     variant="imagenet",
     dim=512,
@@ -111,9 +124,19 @@ FORMS: Final[Mapping[str, Architecture]] = {
         Architecture("spikformer", "spikformer", _spikformer, _IMAGENET),
         Architecture("spikformer-cifar", "spikformer", _spikformer, _CIFAR),
         Architecture("spikformer-dvs", "spikformer", _spikformer, _EVENTS),
+        Architecture("sew-resnet", "sew-resnet", _sew_resnet, SewResNetConfig(blocks=(2, 2, 2, 2))),
+        Architecture("ms-resnet", "ms-resnet", _ms_resnet, MsResNetConfig(blocks=(2, 2, 2, 2))),
     )
 }
 """The published forms of each family, with the numbers of the official builder."""
+
+_SEW_RESNETS: Final[Mapping[int, Mapping[str, Any]]] = {
+    18: {"blocks": (2, 2, 2, 2)},
+    34: {"blocks": (3, 4, 6, 3)},
+    50: {"blocks": (3, 4, 6, 3), "bottleneck": True},
+    101: {"blocks": (3, 4, 23, 3), "bottleneck": True},
+    152: {"blocks": (3, 8, 36, 3), "bottleneck": True},
+}
 
 SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "spikingformer-8-384": ("spikingformer", {"depth": 8, "dim": 384}),
@@ -134,6 +157,14 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "spikformer-cifar-2-384": ("spikformer-cifar", {"depth": 2, "dim": 384}),
     "spikformer-cifar-4-384": ("spikformer-cifar", {"depth": 4, "dim": 384}),
     "spikformer-dvs-2-256": ("spikformer-dvs", {"depth": 2, "dim": 256}),
+    **{
+        f"sew-resnet{layers}-{connect.lower()}": ("sew-resnet", {**sizes, "connect": connect})
+        for layers, sizes in _SEW_RESNETS.items()
+        for connect in CONNECTIONS
+    },
+    "ms-resnet18": ("ms-resnet", {"blocks": (2, 2, 2, 2)}),
+    "ms-resnet34": ("ms-resnet", {"blocks": (3, 4, 6, 3)}),
+    "ms-resnet104": ("ms-resnet", {"blocks": (3, 8, 32, 8), "deep": True}),
 }
 """Name: its form, and what is different in it."""
 
