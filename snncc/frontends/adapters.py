@@ -124,6 +124,8 @@ def adapter_of(module: nn.Module) -> Adapter | None:
     Raises ``UnknownNeuronError`` for a neuron with an equation of its own.
     """
     for cls in type(module).__mro__:
+        if cls is nn.Module:
+            break
         found = ADAPTERS.get(_path(cls))
         if found:
             return found

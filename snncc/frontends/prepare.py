@@ -22,8 +22,8 @@ _STAND_IN = NeuronParameters(tau=2.0)
 class Prepared:
     """What was found in a module that is ready to be traced."""
 
-    keeps_state: set[str] = field(default_factory=set)
-    """Paths of neurons that a second call would find where the first has left them."""
+    keeps_state: dict[str, int] = field(default_factory=dict)
+    """Neurons that a second call would find where the first has left them: path and identity."""
     findings: list[Diagnostic] = field(default_factory=list)
 
 
@@ -37,9 +37,9 @@ def prepared(module: nn.Module) -> Iterator[Prepared]:
     try:
         module.eval()
         found.findings += hooks.take_off()
-        for path, each in module.named_modules():
+        for path, each in module.named_modules(remove_duplicate=False):
             parameters = _parameters(path, each, found)
-            if parameters:
+            if parameters and "forward" not in vars(each):
                 each.__dict__["forward"] = _as_operator(parameters)
                 replaced.append(each)
         yield found
@@ -58,7 +58,7 @@ def _parameters(path: str, module: nn.Module, found: Prepared) -> NeuronParamete
         if adapter is None:
             return None
         if adapter.keeps_state:
-            found.keeps_state.add(path)
+            found.keeps_state[path] = id(module)
         return adapter.read(module)
     except UnknownNeuronError as error:
         message = f"`{path}` ({type(module).__name__}) is a neuron that cannot be read: {error}"

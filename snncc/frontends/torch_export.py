@@ -33,6 +33,9 @@ BATCH = 2
 _CHECKS = ("aten._assert_tensor_metadata", "aten._assert_async", "aten._assert_scalar")
 """Operators without a result: torch's own checks."""
 
+_DROPPING = ("dropout", "scaled_dot_product_attention", "rrelu")
+"""Operators that draw random numbers in training alone."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -116,16 +119,17 @@ def _failing_module(module: nn.Module, error: Exception) -> str:
 
 
 def _called_twice(conversion: _Conversion, found: Prepared) -> list[Diagnostic]:
-    calls: dict[str, list[Source]] = {}
+    calls: dict[int, list[Source]] = {}
     for op in conversion.build.ops:
         if op.kind == "neuron" and op.source.module in found.keeps_state:
-            calls.setdefault(op.source.module, []).append(op.source)
+            calls.setdefault(found.keeps_state[op.source.module], []).append(op.source)
     return [
         rules.NEURON_CALLED_TWICE.at(
-            sources[1], f"`{path}` is called {len(sources)} times and keeps its state between"
+            second,
+            f"`{first.module}` is called {2 + len(more)} times and keeps its state between",
+            op="neuron",
         )
-        for path, sources in calls.items()
-        if len(sources) > 1
+        for first, second, *more in (sources for sources in calls.values() if len(sources) > 1)
     ]
 
 
@@ -180,6 +184,8 @@ class _Conversion:
             return made(index) if callable(made) else made[index]
         if target in _CHECKS:
             return None
+        if _is_random(node.target):
+            self._refuse(node, f"`{target}` gives random numbers")
         arguments = self._arguments(node)
         if _all_static(arguments):
             return self._evaluated(node)
@@ -213,8 +219,6 @@ class _Conversion:
 
     def _evaluated(self, node: Node) -> Any:
         """Compute what depends on no input, once and for all."""
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            self._refuse(node, f"`{operator_name(node.target)}` gives random numbers")
         args, kwargs = torch.fx.map_arg((node.args, node.kwargs), self._tensor)
         made = node.target(*args, **kwargs)  # type: ignore[operator]
         if isinstance(made, Tensor):
@@ -272,6 +276,12 @@ def operator_name(target: object) -> str:
         return str(schema.name).replace("::", ".")
     module = getattr(target, "__module__", "")
     return f"{module}.{getattr(target, '__name__', target)}".lstrip(".")
+
+
+def _is_random(target: object) -> bool:
+    """Whether an operator gives other numbers each time; dropout that is off does not."""
+    random = torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
+    return random and not operator_name(target).endswith(_DROPPING)
 
 
 def _source(node: Node) -> Source:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snncc.frontends.torch_export import trace
+from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.frontends.torch_export import import_module, trace
 from snncc.ir.graph import Absent, Graph
 from snncc.ir.text import dump, parse
 from snncc.models import spikingformer
@@ -114,3 +115,139 @@ class Twice(nn.Module):
 def test_a_module_without_neurons_or_weights() -> None:
     graph = trace(Twice(), torch.zeros(1, 4))
     assert [op.kind for op in graph.ops] == ["input", "add", "output"]
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else 2 * x
+
+
+class Item(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.max().item()
+
+
+class Nonzero(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[x > 0]
+
+
+class BadShapes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ModuleList([nn.Conv2d(1, 8, 3), nn.Conv2d(4, 8, 3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.inner:
+            x = conv(x)
+        return x
+
+
+class Random(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        a = torch.rand(4)
+        b = torch.randn_like(x)
+        return x + a + b
+
+
+class NoTensor(nn.Module):
+    def forward(self, x: Tensor) -> int:
+        return x.shape[0]
+
+
+def refusals(module: nn.Module, x: Tensor) -> list[Diagnostic]:
+    """The findings of a trace that fails."""
+    with pytest.raises(SnnccError) as caught:
+        trace(module, x)
+    return list(caught.value.diagnostics)
+
+
+@pytest.mark.parametrize("cls", [Branching, Item, Nonzero])
+def test_what_depends_on_data_is_refused(cls: type[nn.Module]) -> None:
+    found = refusals(cls(), torch.zeros(1, 4))
+    assert {d.rule.code for d in found} <= {"SNN121", "SNN122"}
+    assert found[0].source.file == "tests/frontends/test_torch_export.py"
+    assert found[0].source.line == line_of(cls.forward, "return")
+
+
+def test_shapes_that_do_not_meet_are_refused_at_their_line() -> None:
+    (found,) = refusals(BadShapes(), torch.zeros(1, 1, 8, 8))
+    assert found.rule.code == "SNN120"
+    assert found.source.module == "inner.1"
+    assert found.source.line == line_of(BadShapes.forward, "x = conv(x)")
+    assert "to have 4 channels, but got 8" in found.message
+
+
+def test_all_reasons_are_given_at_once() -> None:
+    found = refusals(Random(), torch.zeros(1, 4))
+    assert [(d.rule.code, d.op) for d in found] == [
+        ("SNN122", "aten.rand"), ("SNN122", "aten.randn_like"),
+    ]  # fmt: skip
+    first = line_of(Random.forward, "torch.rand(4)")
+    assert [d.source.line for d in found] == [first, first + 1]
+
+
+def test_a_network_that_returns_no_tensor_is_refused() -> None:
+    assert [d.rule.code for d in refusals(NoTensor(), torch.zeros(1, 4))] == ["SNN122"]
+
+
+def test_the_first_tensor_of_several_is_the_answer() -> None:
+    class Several(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Any]:
+            return {"size": len(x), "logits": x.sum(1), "tokens": x}
+
+    found = import_module(Several(), torch.zeros(1, 4))
+    assert found.graph.type_of("output").shape == (2,)
+    assert [d.rule.code for d in found.diagnostics] == ["SNN125"]
+
+
+def test_a_second_input_is_refused() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    with pytest.raises(SnnccError, match="second input"):
+        trace(Pair(), (torch.zeros(1, 4), torch.zeros(1, 4)))
+
+
+def test_names_hold_only_plain_characters() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_module("a conv-layer", nn.Linear(4, 4))
+            self.add_module("input", nn.Linear(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for part in self.children():
+                x = part(x)
+            return x
+
+    graph = trace(Odd(), torch.zeros(1, 4))
+    assert [op.name for op in graph] == ["input", "a_conv_layer", "input_1", "output"]
+    assert graph["a_conv_layer"].source.module == "a conv-layer"
+    assert parse(dump(graph), graph.weights) == graph
+
+
+def test_half_precision_weights_become_float32() -> None:
+    graph = trace(nn.Linear(4, 2).bfloat16(), torch.zeros(1, 4, dtype=torch.bfloat16))
+    assert str(graph.weights["weight"].dtype) == "float32"
+
+
+def test_weights_are_copies() -> None:
+    network = nn.Linear(4, 2)
+    graph = trace(network, torch.zeros(1, 4))
+    nn.init.constant_(network.bias, 7.0)
+    bias = graph.weights["bias"]
+    assert not isinstance(bias, Absent)
+    assert 7.0 not in bias
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_a_trace_has_two_samples(samples: int) -> None:
+    graph = trace(nn.Linear(4, 2), torch.zeros(samples, 4))
+    assert graph.type_of("input").shape == (2, 4)
+
+
+def test_the_batch_axis_can_be_another() -> None:
+    graph = trace(LIF(), torch.zeros(6, 1, 4), batch_axis=1)
+    assert graph.type_of("input").shape == (6, 2, 4)
