@@ -24,7 +24,7 @@ class RandomNetwork:
     B = 2
 
     def __init__(self, seed: int) -> None:
-        self.dice = Random(seed)
+        self.dice = Random(seed)  # noqa: S311
         self.numbers = np.random.default_rng(seed)
         self.ops: list[Op] = []
         self.weights: dict[str, Weight] = {}
@@ -101,7 +101,7 @@ class RandomNetwork:
     def conv(self, x: str, kernel: int, groups: int = 1) -> str:
         """A convolution of `[T, B, C, H, W]` that keeps the shape."""
         c = self.shape(x)[2]
-        y = self.add(
+        return self.add(
             ops.Conv,
             self.flat(x),
             weight=self.weight(c, c // groups, kernel, kernel),
@@ -111,7 +111,6 @@ class RandomNetwork:
             dilation=(1, 1),
             groups=groups,
         )
-        return y
 
     def normed_conv(self, x: str) -> str:
         kernel, groups = self.dice.choice((1, 3)), self.dice.choice((1, 1, 2))
