@@ -21,6 +21,7 @@ from snncc.ir.graph import Array, Graph, Source
 from snncc.passes.base import Pass, PassError, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
+from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
@@ -131,6 +132,8 @@ def compile_checked(
     )
     integer, found, layers = quantize.quantize(folded.graph)
     _refuse_errors(found)
+    limits = CheckTarget(target).run(integer).diagnostics
+    _refuse_errors(limits)
     assumed = () if calibration is not None else (_assumption(checked.model),)
     return Compiled(
         name=checked.name,
@@ -138,7 +141,7 @@ def compile_checked(
         checked=checked,
         floating=folded.graph,
         integer=integer,
-        diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *assumed),
+        diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *limits, *assumed),
         layers=tuple(layers),
         agreement=agreed,
         quality=compare(folded.graph, integer, samples),

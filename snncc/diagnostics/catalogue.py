@@ -14,8 +14,18 @@ from snncc.diagnostics.core import RULES, Rule
 
 RULE_MODULES = (
     "snncc.artefact",
+    "snncc.backends.lava.rules",
+    "snncc.cli.rules",
     "snncc.execute.dataset",
+    "snncc.frontends.rules_of_files",
+    "snncc.frontends.rules_of_tracing",
     "snncc.passes.base",
+    "snncc.passes.check_target",
+    "snncc.passes.quantize",
+    "snncc.passes.rules",
+    "snncc.passes.rules_of_compiling",
+    "snncc.passes.scales",
+    "snncc.passes.spike_rules",
 )  # fmt: skip
 
 

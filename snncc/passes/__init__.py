@@ -8,6 +8,7 @@ from typing import Final
 from snncc.passes.base import Pass
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes
+from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.quantize import Quantize
@@ -15,5 +16,13 @@ from snncc.passes.to_steps import ToSteps
 
 PASSES: Final[Mapping[str, type[Pass]]] = {
     each.name: each
-    for each in (Canonicalise, ToSteps, CheckSpikes, FoldScales, FoldBatchNorm, Quantize)
+    for each in (
+        Canonicalise,
+        ToSteps,
+        CheckSpikes,
+        FoldBatchNorm,
+        FoldScales,
+        Quantize,
+        CheckTarget,
+    )
 }
