@@ -27,7 +27,6 @@ import numpy as np
 import safetensors
 from safetensors import numpy as tensor_file
 
-from snncc import __version__
 from snncc.diagnostics.core import Rule, Severity, SnnccError, rule
 from snncc.ir.graph import Absent, Graph, IRError, Source, Weights
 from snncc.ir.text import dump, parse
@@ -147,8 +146,8 @@ def versions() -> dict[str, str]:
     """Return the versions of what decides the bytes of an artefact, by package."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow
 
-    found = {"snncc": __version__}
-    for package in ("numpy", "torch"):
+    found = {}
+    for package in ("snncc", "numpy", "torch"):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

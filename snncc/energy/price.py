@@ -7,7 +7,7 @@ an operation is an addition (AC), else a multiplication and an addition (MAC).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,8 +119,13 @@ def precisions_of(model: EnergyModel) -> tuple[str, ...]:
     return tuple(p for p in PRECISIONS if {f"mac_{p}", f"ac_{p}"} <= constants.keys())
 
 
-def document(network: str, of: tuple[Load, ...], model: EnergyModel) -> dict[str, Any]:
-    """Return the ``snncc.energy/1`` document; its layers are in the model's first precision."""
+def document(
+    network: str, of: tuple[Load, ...], model: EnergyModel, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the ``snncc.energy/1`` document; its layers are in the model's first precision.
+
+    ``facts`` go into it as they are: on how many samples, of how many time steps.
+    """
     priced = [price(of, model, precision) for precision in precisions_of(model)]
     first = priced[0]
     return {
@@ -128,6 +133,7 @@ def document(network: str, of: tuple[Load, ...], model: EnergyModel) -> dict[str
         "model": network,
         "energy_model": model.name,
         "operations": model.scope.operations.value,
+        **(facts or {}),
         "precision": first.precision,
         "totals": _totals(first),
         "totals_by_precision": {each.precision: _totals(each) for each in priced},

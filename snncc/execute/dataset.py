@@ -118,7 +118,20 @@ def load_dataset(
 
     ``shape`` is that of one sample. Raises ``SnnccError``.
     """
-    dataset = _read(spec, shape, limit)
+    return _checked(spec, _read(spec, shape, limit), shape, classes, limit)
+
+
+def as_dataset(
+    inputs: Any, labels: Any | None, shape: Shape, *, classes: int | None = None
+) -> Dataset:
+    """Return arrays or tensors as data, checked as those of a file. Raises ``SnnccError``."""
+    given = Dataset(_array(inputs), None if labels is None else _array(labels))
+    return _checked("data", given, shape, classes, None)
+
+
+def _checked(
+    spec: str, dataset: Dataset, shape: Shape, classes: int | None, limit: int | None
+) -> Dataset:
     _check_inputs(spec, dataset.inputs, shape)
     inputs = _as_float(dataset.inputs[:limit])
     _check_finite(spec, inputs)

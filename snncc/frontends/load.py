@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ from snncc.models.zoo import ARCHITECTURES, Architecture
 
 _FACTORY = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 _ARCH = "arch:"
+
+Module: TypeAlias = nn.Module
+"""A network as its user wrote it: the name under which rooms without torch know it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,14 @@ def import_model(
         example_shape=example_shape,
     )  # fmt: skip
     return trace(model.module, model.example_inputs)
+
+
+def from_module(module: Module, example: Tensor) -> Model:
+    """Return a network in memory as a model; ``example`` is a batch of its input.
+
+    Raises ``SnnccError`` for an example without a batch.
+    """
+    return _checked(module, example, None, type(module).__name__)
 
 
 def _fault(rule: Rule, message: str, hint: str = "") -> SnnccError:

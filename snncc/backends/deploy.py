@@ -1,0 +1,168 @@
+"""From a compiled model to the artefact that holds it, with its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snncc.artefact import Artefact, sha256_of
+from snncc.backends.report.build import Report, build_report, report_document
+from snncc.backends.report.text import report_text
+from snncc.compiler import Checked, Compiled, check_model, compile_checked
+from snncc.diagnostics.render import counted, finding_document
+from snncc.execute.accuracy import accuracy_of
+from snncc.execute.dataset import Dataset, as_dataset
+from snncc.frontends.families import Setting
+from snncc.frontends.load import Module, from_module
+from snncc.ir.io import classes_of, sample_shape
+from snncc.targets.load import load_target
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A compiled model, the artefact to be written, and the report where there were data."""
+
+    compiled: Compiled
+    artefact: Artefact
+    report: Report | None
+
+
+def compile_module(
+    module: Module,
+    example_input: Any,
+    *,
+    target: str = "loihi2",
+    data: Any = None,
+    labels: Any = None,
+    weight_bits: int = 8,
+    allow: tuple[str, ...] = (),
+) -> Deployed:
+    """Compile a network for a target; ``example_input`` is a batch of what it reads.
+
+    ``data``, ``[N, ...]``, calibrates scales and is what the report is on, with ``labels`` also
+    how often it is right. Raises ``SnnccError``. ``write_artefact(path, result.artefact)`` keeps it.
+    """
+    chip = load_target(target)
+    checked = check_module(module, example_input, allow=allow)
+    shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
+    dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
+    samples = None if dataset is None else dataset.inputs
+    compiled = compile_checked(checked, target=chip, calibration=samples, weight_bits=weight_bits)
+    return deploy(compiled, dataset, {"source": {"name": checked.name}})
+
+
+def check_module(module: Module, example_input: Any, *, allow: tuple[str, ...] = ()) -> Checked:
+    """Return the step graph of a network and the verdict on each of its products."""
+    return check_model(from_module(module, example_input), allow=allow)
+
+
+def deploy(
+    compiled: Compiled, dataset: Dataset | None, options: Mapping[str, Any] | None = None
+) -> Deployed:
+    """Return the artefact of a compiled model; ``options`` go into the manifest.
+
+    The report is on ``dataset``; accuracies are, where it has labels.
+    """
+    written = compiled.checked.graph
+    report = None
+    if dataset is not None:
+        accuracy = accuracies(compiled, dataset)
+        report = build_report(compiled.name, written, compiled.integer, dataset.inputs, accuracy)
+    documents: dict[str, Any] = {
+        "diagnostics.json": [finding_document(d) for d in compiled.diagnostics],
+        "report.json": deployment_document(compiled, report),
+    }
+    if report is not None:
+        documents["report.md"] = _markdown(report)
+    manifest = {
+        "model": compiled.name,
+        "target": compiled.target.name,
+        "options": {"weight_bits": compiled.weight_bits, **(options or {})},
+    }
+    return Deployed(compiled, Artefact(compiled.integer, written, documents, manifest), report)
+
+
+def provenance(
+    model: str, data: str | None, options: Mapping[str, Any], settings: Iterable[Setting]
+) -> dict[str, Any]:
+    """Return what an artefact was made of: names and hashes of files, never their paths."""
+    given = {key: value for key, value in options.items() if value not in (None, {}, (), False)}
+    return {
+        "source": _origin(model),
+        "data": None if data is None else _origin(data),
+        **given,
+        "settings": {s.name: f"{s.value} ({s.origin})" for s in settings},
+    }
+
+
+def _origin(spec: str) -> dict[str, str]:
+    path = Path(spec)
+    if path.is_file():
+        return {"name": path.name, "sha256": sha256_of(path)}
+    return {"name": path.name if path.is_dir() else spec}
+
+
+def accuracies(compiled: Compiled, dataset: Dataset) -> dict[str, float | None]:
+    """Return the accuracy of the float and of the integer network; empty without labels."""
+    if dataset.labels is None:
+        return {}
+    graphs = {"float": compiled.checked.graph, "integer": compiled.integer}
+    return {
+        name: accuracy_of(graph, dataset.inputs, dataset.labels) for name, graph in graphs.items()
+    }
+
+
+def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, Any]:
+    """Return the ``snncc.report/1`` document with what quantization lost."""
+    quality = compiled.quality
+    found = report_document(report) if report else {"schema": "snncc.report/1"}
+    return {
+        **found,
+        "model": compiled.name,
+        "target": compiled.target.name,
+        "time_steps": compiled.integer.steps,
+        "calibrated": compiled.calibrated,
+        "quantization": {
+            "weight_bits": compiled.weight_bits,
+            "samples": quality.samples,
+            "output_sqnr_db": _finite(quality.sqnr_db),
+            "same_answer": quality.same_answer,
+            "layers": [_layer_document(compiled, layer.name) for layer in compiled.layers],
+        },
+    }
+
+
+def summary(compiled: Compiled) -> str:
+    """Return one line on a compiled model: findings, layers, and what quantization lost."""
+    quality = compiled.quality
+    equal = min((q.equal_spikes for q in quality.layers.values()), default=1.0)
+    exact = sum(layer.plan.exact for layer in compiled.layers)
+    return (
+        f"{compiled.name} for {compiled.target.name}: {counted(compiled.diagnostics)}; "
+        f"{len(compiled.layers)} neuron layers, {exact} in the exact regime; "
+        f"same answer as float on {100 * quality.same_answer:.1f} % of {quality.samples} samples, "
+        f"at least {100 * equal:.2f} % of spikes equal in each layer"
+    )
+
+
+def _layer_document(compiled: Compiled, name: str) -> dict[str, Any]:
+    scales = next(layer for layer in compiled.layers if layer.name == name)
+    quality = compiled.quality.layers.get(name)
+    measured = {} if quality is None else {
+        "equal_spikes": quality.equal_spikes,
+        "rate_float": quality.rate_float,
+        "rate_integer": quality.rate_integer,
+        "highest_potential": quality.highest_potential,
+    }  # fmt: skip
+    return {"name": name, "path": scales.path, "exact": scales.plan.exact, **measured}
+
+
+def _finite(number: float) -> float | None:
+    """Return a number as JSON can hold it; None where nothing was lost at all."""
+    return number if abs(number) != float("inf") else None
+
+
+def _markdown(report: Report) -> str:
+    return f"# {report.model}\n\n```\n{report_text(report)}```\n"

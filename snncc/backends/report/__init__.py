@@ -1,0 +1,1 @@
+"""What a compiled network does and costs, as data, as text and as JSON."""

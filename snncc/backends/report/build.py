@@ -1,0 +1,159 @@
+"""The report of a network on data: per product and per neuron layer what it is, does and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snncc.diagnostics.render import domain_document
+from snncc.energy.load import available_energy_models, load_energy_model
+from snncc.energy.price import document, loads
+from snncc.execute.counts import Counts, count
+from snncc.ir.domain import Domain
+from snncc.ir.graph import Array, Graph, Shape
+from snncc.passes.check_spikes import Verdict, verdicts
+
+SCHEMA = "snncc.report/1"
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """One product: what it reads, whether that is spikes, and the work of one sample.
+
+    ``synaptic_ops`` are counted on the integer network; ``energy_mj`` is by energy model and
+    precision, ``paper-45nm fp32``.
+    """
+
+    name: str
+    path: str
+    op: str
+    role: str
+    shape: Shape
+    domains: tuple[Domain, ...]
+    verdict: str
+    rate: float
+    synaptic_ops: float
+    energy_mj: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NeuronRow:
+    """One layer of neurons: its shape, and the share of neurons that fire in a time step."""
+
+    name: str
+    path: str
+    shape: Shape
+    rate: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A network on ``samples`` samples. ``energies`` are ``snncc.energy/1`` documents."""
+
+    model: str
+    samples: int
+    steps: int
+    products: tuple[ProductRow, ...]
+    neurons: tuple[NeuronRow, ...]
+    energies: tuple[Mapping[str, Any], ...]
+    accuracy: Mapping[str, float | None]
+
+
+def build_report(
+    model: str,
+    written: Graph,
+    integer: Graph,
+    x: Array,
+    accuracy: Mapping[str, float | None] | None = None,
+) -> Report:
+    """Return the report on samples ``x``, ``[N, *shape]``.
+
+    ``written`` is the float step graph as the model has it, which the papers' estimate is of;
+    ``integer`` is what is deployed, and what is counted.
+    """
+    real, whole = count(written, x), count(integer, x)
+    energies = tuple(_energy(model, name, real, whole) for name in available_energy_models())
+    return Report(
+        model=model,
+        samples=whole.samples,
+        steps=whole.steps,
+        products=tuple(_product(v, written, whole, energies) for v in verdicts(written)),
+        neurons=tuple(_neurons(integer, whole)),
+        energies=energies,
+        accuracy=dict(accuracy or {}),
+    )
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """Return the ``snncc.report/1`` document."""
+    return {
+        "schema": SCHEMA,
+        "model": report.model,
+        "samples": report.samples,
+        "time_steps": report.steps,
+        "accuracy": dict(report.accuracy),
+        "products": [_product_document(row) for row in report.products],
+        "neurons": [
+            {"name": row.name, "path": row.path, "shape": list(row.shape), "rate": row.rate}
+            for row in report.neurons
+        ],
+        "energy": [dict(energy) for energy in report.energies],
+    }
+
+
+def _energy(model: str, name: str, real: Counts, whole: Counts) -> dict[str, Any]:
+    """Return one energy document: the estimate is of the float network, as the papers make it."""
+    energy_model = load_energy_model(name)
+    estimated = energy_model.scope.operations.value == "estimated"
+    work = loads(real if estimated else whole, energy_model)
+    facts = {"samples": whole.samples, "time_steps": whole.steps}
+    return document(model, work, energy_model, facts)
+
+
+def _product(
+    verdict: Verdict, written: Graph, whole: Counts, energies: tuple[Mapping[str, Any], ...]
+) -> ProductRow:
+    counted = whole.ops.get(verdict.name)
+    layers = {e["energy_model"]: _layer_of(e, verdict.name) for e in energies}
+    rates = [layer["rate"] for layer in layers.values() if layer]
+    return ProductRow(
+        name=verdict.name,
+        path=verdict.path,
+        op=verdict.kind,
+        role=verdict.role,
+        shape=written.type_of(verdict.name).shape,
+        domains=verdict.domains,
+        verdict=verdict.verdict,
+        rate=rates[0] if rates else 0.0,
+        synaptic_ops=int(counted.event_ops.sum()) / whole.samples if counted else 0.0,
+        energy_mj={name: layer["energy_mj"] for name, layer in layers.items() if layer},
+    )
+
+
+def _layer_of(energy: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    return next((layer for layer in energy["layers"] if layer["name"] == name), None)
+
+
+def _neurons(integer: Graph, whole: Counts) -> list[NeuronRow]:
+    return [
+        NeuronRow(
+            op.name, op.source.module, integer.type_of(op.name).shape, whole.rate_out(op.name)
+        )
+        for op in integer.of_kind("integer_neuron")
+    ]
+
+
+def _product_document(row: ProductRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "path": row.path,
+        "op": row.op,
+        "role": row.role,
+        "shape": list(row.shape),
+        "domains": [domain_document(domain) for domain in row.domains],
+        "verdict": row.verdict,
+        "rate": row.rate,
+        "synaptic_ops": row.synaptic_ops,
+        "energy_mj": dict(row.energy_mj),
+    }

@@ -1,0 +1,83 @@
+"""Tables and figures as plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+WIDTH = 100
+_GAP = "  "
+_NARROWEST = 8
+
+Column: TypeAlias = tuple[str, bool]
+"""A heading, and whether numbers stand under it: they are set to the right and never cut."""
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows under their headings; where the width is short, long texts lose their middle."""
+    cells = [[heading for heading, _ in columns], *rows]
+    widths = _widths(columns, cells)
+    lines = [
+        _GAP.join(
+            cut(cell, width).rjust(width) if is_number else cut(cell, width).ljust(width)
+            for cell, width, (_, is_number) in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    rule = "-" * (sum(widths) + len(_GAP) * (len(widths) - 1))
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    room = WIDTH - len(_GAP) * (len(widths) - 1)
+    texts = [i for i, (_, is_number) in enumerate(columns) if not is_number]
+    while sum(widths) > room and texts:
+        widest = max(texts, key=lambda i: widths[i])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def cut(text: str, width: int) -> str:
+    """Return the text in at most ``width`` characters; its end says more than its middle."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def paragraph(text: str, indent: str = "") -> str:
+    """Return the text broken into lines, those after the first indented."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False) + "\n"
+
+
+def count_of(number: int, what: str) -> str:
+    """Return ``1 sample``, ``3 samples``, ``0 mismatches``."""
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
+
+
+def si(number: float) -> str:
+    """Return a number of operations in four digits with a prefix: ``1.230 M``."""
+    power = min(int(math.log10(number) // 3), 5) if number >= 1000 else 0
+    scaled = number / 1000**power
+    if power and float(f"{scaled:.4g}") >= 1000 and power < 5:
+        power, scaled = power + 1, scaled / 1000
+    digits = f"{scaled:.4g}" if not power else f"{scaled:#.4g}".rstrip(".")
+    return f"{digits} {' kMGTP'[power]}".rstrip()
+
+
+def percent(share: float) -> str:
+    """Return a share as ``12.3 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def energy(mj: float) -> str:
+    """Return an energy in four digits, in the unit in which it reads best: ``2.850 uJ``."""
+    units = ((1.0, "mJ"), (1e3, "uJ"), (1e6, "nJ"))
+    factor, unit = next((u for u in units if mj * u[0] >= 0.9995), (1e9, "pJ"))
+    return f"{mj * factor:#.4g}".rstrip(".") + f" {unit}"

@@ -1,0 +1,59 @@
+"""The spike-driven verdict on a model, as findings and as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from snncc.backends.report.table import table
+from snncc.compiler import Checked
+from snncc.diagnostics.core import Severity
+from snncc.diagnostics.render import Findings, counted, printable
+from snncc.passes.check_spikes import Verdict
+from snncc.passes.spike_causes import shown
+
+
+def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR) -> Findings:
+    """Return what was found; what is not about a product or an op comes as a note beside it."""
+    about_ops = tuple(d for d in checked.diagnostics if _is_finding(d.rule.code, d.rule.severity))
+    notes = tuple(d for d in checked.diagnostics if d not in about_ops)
+    facts = {
+        "form": "as written",
+        "time_steps": checked.graph.steps,
+        "products": len(checked.verdicts),
+        "verdicts": dict(Counter(v.verdict for v in checked.verdicts)),
+        "settings": [
+            {"name": s.name, "value": _plain(s.value), "origin": s.origin}
+            for s in checked.model.provenance
+        ],
+    }
+    return Findings(checked.name, about_ops, notes, fail_on, facts)
+
+
+def verdict_text(checked: Checked, findings: Findings) -> str:
+    """Return a table of every product with its verdict, and a last line that says it all."""
+    allowed = {d.source.module: d.allowed_by for d in findings.diagnostics}
+    columns = (("product", False), ("op", False), ("reads", False), ("verdict", False))
+    rows = [_row(verdict, allowed.get(verdict.path)) for verdict in checked.verdicts]
+    everything = (*findings.diagnostics, *findings.notes)
+    verdict = "clean" if findings.clean else "not clean"
+    last = f"{checked.name}, as written: {verdict}, {counted(everything)}"
+    return f"{table(columns, rows)}\n{last}\n"
+
+
+def _row(verdict: Verdict, allowed_by: str | None) -> tuple[str, ...]:
+    reads = ", ".join(shown(domain) for domain in verdict.domains)
+    judged: str = verdict.verdict
+    if not verdict.is_spike_driven:
+        judged = f"{judged}: {allowed_by}" if allowed_by else f"{judged}: not spike-driven"
+    return printable(verdict.path or verdict.name), verdict.kind, reads, judged
+
+
+def _is_finding(code: str, severity: Severity) -> bool:
+    return code.startswith("SNN2") and severity is Severity.ERROR
+
+
+def _plain(value: object) -> object:
+    """Return a setting's value as JSON can hold it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,15 @@
+"""The command line: parse, call, render, choose an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
+EXIT_OUR_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 101, 130, 141
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    from snncc.cli.guard import guarded
+
+    sys.exit(guarded(sys.argv[1:] if arguments is None else arguments))

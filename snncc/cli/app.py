@@ -1,0 +1,29 @@
+"""The command ``snncc`` and the table of its subcommands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snncc import __version__
+from snncc.cli.ask import explain, inspect, targets
+from snncc.cli.build import check, compile_
+from snncc.cli.measure import energy, simulate
+from snncc.cli.options import configured
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="snncc", message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """A deployment compiler for spiking transformers.
+
+    MODEL is a checkpoint, module:factory, or arch:NAME. Exit codes: 0 clean, 1 findings, 2 bad
+    usage or input, 101 a bug in snncc, 130 interrupted.
+    """
+    context.default_map = configured(app, Path.cwd())
+
+
+for command in (compile_, check, energy, simulate, explain, targets, inspect):
+    app.add_command(command)

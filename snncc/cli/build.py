@@ -1,0 +1,117 @@
+"""Commands that judge and build: ``check``, ``compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
+from snncc.cli.call import data_of, model_of, target_of
+from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.screen import result, result_json, say, show, working
+
+if TYPE_CHECKING:
+    from snncc.backends.deploy import Deployed
+
+
+@click.command()
+@all_of(MODEL, *MODEL_OPTIONS, ALLOW)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    default="error",
+    show_default=True,
+    help="What makes the exit code 1.",
+)
+@form("text", "json")
+def check(model: str, allow: tuple[str, ...], fail_on: str, form: str, **options: Any) -> int:
+    """Prove whether every product of MODEL is driven by spikes.
+
+    Exit code 1 where one is not and is not allowed. The encoder and the head are shown and let
+    pass.
+    """
+    loaded = model_of(model, **options)
+    with working("checking"):
+        from snncc.backends.report.verdicts import findings_of, verdict_text
+        from snncc.compiler import check_model
+        from snncc.diagnostics.core import Severity
+        from snncc.diagnostics.render import RENDERERS
+
+        checked = check_model(loaded, allow=allow)
+    findings = findings_of(checked, Severity[fail_on.upper()])
+    if form == "text":
+        show(*findings.diagnostics, *findings.notes)
+        result(verdict_text(checked, findings))
+    else:
+        result(RENDERERS[form](findings))
+    return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
+
+
+@click.command("compile")
+@all_of(MODEL, *MODEL_OPTIONS)
+@click.option("--target", required=True, metavar="NAME|FILE", help="The chip: `snncc targets`.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where the artefact goes; NAME-TARGET where this is left out.",
+)  # fmt: skip
+@all_of(DATA, LIMIT, ALLOW)
+@click.option(
+    "--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True,
+    help="Bits of a weight, its sign among them.",
+)  # fmt: skip
+@form("text", "json")
+def compile_(  # noqa: PLR0913 - one for each option
+    model: str,
+    target: str,
+    output: Path | None,
+    data: str | None,
+    limit: int | None,
+    allow: tuple[str, ...],
+    weight_bits: int,
+    form: str,
+    **options: Any,
+) -> int:
+    """Compile MODEL into the integers of a chip and write the artefact.
+
+    With --data scales are calibrated, and the report says what the network does and costs; with
+    labels, how often it is right.
+    """
+    from snncc.artefact import check_destination
+    from snncc.backends.deploy import deploy, provenance
+    from snncc.compiler import check_model, compile_checked
+
+    chip = target_of(target)
+    if output is not None:
+        check_destination(output)
+    loaded = model_of(model, **options)
+    with working("checking"):
+        checked = check_model(loaded, allow=allow)
+    dataset = data_of(data, checked.graph, limit) if data else None
+    samples = dataset.inputs if dataset else None
+    with working("compiling"):
+        compiled = compile_checked(
+            checked, target=chip, calibration=samples, weight_bits=weight_bits
+        )
+    made_of = provenance(model, data, options, loaded.provenance)
+    with working("running the data"):
+        deployed = deploy(compiled, dataset, made_of)
+    _conclude(deployed, output or Path(f"{compiled.name}-{chip.name}"), form)
+    return EXIT_CLEAN
+
+
+def _conclude(deployed: Deployed, place: Path, form: str) -> None:
+    """Write the artefact, then say what was found and what it does."""
+    from snncc.artefact import write_artefact
+    from snncc.backends.deploy import deployment_document, summary
+    from snncc.backends.report.text import report_text
+
+    write_artefact(place, deployed.artefact)
+    show(*deployed.compiled.diagnostics)
+    say(summary(deployed.compiled))
+    say(f"wrote {place}")
+    if form == "json":
+        result_json(deployment_document(deployed.compiled, deployed.report))
+    elif deployed.report:
+        result(report_text(deployed.report))

@@ -1,0 +1,75 @@
+"""From what was typed to what the library takes; what it refuses becomes a diagnostic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snncc.cli.rules import UNUSABLE_ENERGY_MODEL, UNUSABLE_TARGET
+from snncc.cli.screen import working
+from snncc.diagnostics.core import SnnccError
+from snncc.ir.graph import Source
+
+if TYPE_CHECKING:
+    from snncc.energy.load import EnergyModel
+    from snncc.execute.dataset import Dataset
+    from snncc.frontends.load import Model
+    from snncc.ir.graph import Graph
+    from snncc.targets.load import Target
+
+
+def model_of(
+    spec: str,
+    *,
+    network: str | None,
+    settings: dict[str, str],
+    input_shape: tuple[int, ...] | None,
+    trust_pickle: bool,
+) -> Model:
+    """Return the model that the user named. Raises ``SnnccError``."""
+    with working(f"reading {spec}"):
+        from snncc.frontends.load import load_model
+
+        return load_model(
+            spec,
+            network=network,
+            settings=settings,
+            example_shape=input_shape,
+            trust_pickle=trust_pickle,
+        )
+
+
+def target_of(name: str) -> Target:
+    """Return the target of that name or file. Raises ``SnnccError``."""
+    from snncc.targets.load import TargetError, load_target
+
+    try:
+        return load_target(name)
+    except TargetError as error:
+        source = Source(file=error.file, line=error.line or 0)
+        raise SnnccError(UNUSABLE_TARGET.at(source, str(error))) from error
+
+
+def energy_model_of(name: str) -> EnergyModel:
+    """Return the energy model of that name or file. Raises ``SnnccError``."""
+    from snncc.energy.load import EnergyModelError, load_energy_model
+
+    try:
+        return load_energy_model(name)
+    except EnergyModelError as error:
+        source = Source(file=error.file, line=error.line or 0)
+        raise SnnccError(UNUSABLE_ENERGY_MODEL.at(source, str(error))) from error
+
+
+def data_of(spec: str, graph: Graph, limit: int | None) -> Dataset:
+    """Return the samples that the user named, as a step graph reads them. Raises ``SnnccError``."""
+    from snncc.execute.dataset import load_dataset
+    from snncc.ir.io import classes_of, sample_shape
+
+    with working(f"reading {spec}"):
+        return load_dataset(spec, sample_shape(graph), classes=classes_of(graph), limit=limit)
+
+
+def is_artefact(spec: str) -> bool:
+    """Whether what was named is a directory: no model is one."""
+    return Path(spec).is_dir()

@@ -1,0 +1,56 @@
+"""The rules about names and files given on the command line."""
+
+from __future__ import annotations
+
+from snncc.diagnostics.core import Severity, rule
+
+UNUSABLE_TARGET = rule(
+    "SNN401",
+    "unusable-target",
+    Severity.ERROR,
+    """
+    There is no target of that name, or the target file that was given cannot be used.
+
+    `snncc targets` lists the targets that come with snncc. A target of your own is a TOML file with
+    the same keys, given by its path; the message names the line and the key at fault.
+    """,
+)
+UNUSABLE_ENERGY_MODEL = rule(
+    "SNN501",
+    "unusable-energy-model",
+    Severity.ERROR,
+    """
+    There is no energy model of that name, or the file that was given cannot be used.
+
+    A model of your own is a TOML file like those in `snncc/energy/models`, given by its path; the
+    message names the line and the key at fault.
+    """,
+)
+DATA_WANTED = rule(
+    "SNN502",
+    "energy-without-data",
+    Severity.ERROR,
+    """
+    Energy is priced from spikes, and there are no spikes without data.
+
+    Give samples with `--data`. A network without weights (`arch:NAME`) does not spike.
+    """,
+)
+BAD_CONFIGURATION = rule(
+    "SNN920",
+    "bad-configuration",
+    Severity.ERROR,
+    """
+    `[tool.snncc]` in `pyproject.toml` cannot be used: it is no TOML, or it has an unknown key.
+
+    Its keys are the long options without dashes, and set what is used where the option is left out:
+
+    ```toml
+    [tool.snncc]
+    target = "loihi2"
+    weight-bits = 8
+    allow = ["SNN201:block.0.*"]
+    set = { heads = 8 }
+    ```
+    """,
+)

@@ -1,0 +1,60 @@
+"""The two streams: results on stdout, everything for people's eyes on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snncc.diagnostics.core import Diagnostic
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def stderr() -> Console:
+    """Return a console on today's stderr: in colour on a terminal, unless NO_COLOR is set."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr)
+
+
+def show(*diagnostics: Diagnostic) -> None:
+    """Print findings to stderr."""
+    from snncc.diagnostics.render import print_to
+
+    print_to(stderr(), *diagnostics)
+
+
+def say(text: str) -> None:
+    """Print a line of summary to stderr."""
+    stderr().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def result(text: str) -> None:
+    """Print the result to stdout, as it is."""
+    click.echo(text, nl=not text.endswith("\n"))
+
+
+def result_json(document: Any) -> None:
+    """Print one JSON document to stdout."""
+    result(json.dumps(document, indent=2, allow_nan=False))
+
+
+@contextlib.contextmanager
+def working(task: str) -> Iterator[None]:
+    """Show what is being done and for how long, where stderr is a terminal."""
+    console = stderr()
+    if not console.is_terminal:
+        yield
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(task, total=None)
+        yield
