@@ -40,12 +40,13 @@ class UnknownNeuronError(Exception):
     """The module is a layer of neurons, but not one with an equation that is known here."""
 
 
-def _own(module: Any) -> NeuronParameters:
-    return NeuronParameters(
-        tau=module.tau,
+def _own(tau: Callable[[Any], float | None]) -> Callable[[Any], NeuronParameters]:
+    return lambda module: NeuronParameters(
+        tau=tau(module),
         decay_input=module.decay_input,
         v_threshold=_number(module, "v_threshold"),
         v_reset=_number_or_none(module, "v_reset"),
+        strict=module.strict,
     )
 
 
@@ -92,8 +93,9 @@ def _number_or_none(module: Any, name: str) -> float | None:
 
 
 ADAPTERS: Mapping[str, Adapter] = {
-    "snncc.models.neuron.LIF": Adapter(_own, keeps_state=False),
-    "snncc.models.neuron.IF": Adapter(_own, keeps_state=False),
+    "snncc.models.neuron.LIF": Adapter(_own(_stored_tau), keeps_state=False),
+    "snncc.models.neuron.IF": Adapter(_own(_no_tau), keeps_state=False),
+    "snncc.models.neuron.ParametricLIF": Adapter(_own(_learnt_tau), keeps_state=False),
     "spikingjelly.clock_driven.neuron.MultiStepLIFNode": Adapter(_spikingjelly(_stored_tau)),
     "spikingjelly.clock_driven.neuron.MultiStepIFNode": Adapter(_spikingjelly(_no_tau)),
     "spikingjelly.clock_driven.neuron.MultiStepParametricLIFNode": Adapter(
@@ -112,7 +114,7 @@ STATEFUL: tuple[str, ...] = (
 """Bases of what is a neuron even where the table above does not know it."""
 
 EQUATION: frozenset[str] = frozenset({
-    "forward", "charge", "neuronal_charge", "neuronal_fire", "neuronal_reset",
+    "forward", "charge", "emit", "neuronal_charge", "neuronal_fire", "neuronal_reset",
     "neuronal_adaptation", "single_step_forward", "multi_step_forward",
 })  # fmt: skip
 """Methods that a subclass must not change."""

@@ -14,6 +14,8 @@ from snncc.ir.graph import Source
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in ')
 _REPEATED_CALL = re.compile(r"@\d+")
 _OURS = Path(__file__).parent.parent
+_CONTAINER = _OURS / "models/stepwise.py"
+"""Calls other layers, as ``nn.Sequential`` does."""
 _TORCH = Path(torch.__file__).parent
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -52,8 +54,10 @@ def innermost(frames: list[tuple[str, int]]) -> tuple[str, int]:
 @lru_cache(maxsize=4096)
 def _is_machinery(file: str) -> bool:
     path = Path(file)
-    tracer = _is_ours(file) and not path.is_relative_to(_OURS / "models")
-    return tracer or path.is_relative_to(_TORCH) or file.startswith("<frozen ")
+    model = path.is_relative_to(_OURS / "models") and path != _CONTAINER
+    return (
+        (_is_ours(file) and not model) or path.is_relative_to(_TORCH) or file.startswith("<frozen ")
+    )
 
 
 def _is_ours(file: str) -> bool:

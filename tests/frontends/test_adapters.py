@@ -16,7 +16,7 @@ from snncc.frontends.adapters import NeuronParameters, UnknownNeuronError, adapt
 from snncc.frontends.neuron_op import NeuronLayer, neuron
 from snncc.frontends.torch_export import import_module, trace
 from snncc.ir.ops import Neuron
-from snncc.models.neuron import IF, LIF, SpikingNeuron
+from snncc.models.neuron import IF, LIF, ParametricLIAF, ParametricLIF, SpikingNeuron
 
 
 def foreign_class(path: str, *bases: type, **members: Any) -> Any:
@@ -90,6 +90,7 @@ def test_parameters(module: nn.Module, wanted: NeuronParameters) -> None:
             made(foreign_class("mine.Odd", MultiLIF, neuronal_charge=lambda _: None), tau=2.0),
             "`mine.Odd` defines `neuronal_charge` itself",
         ),
+        (ParametricLIAF(), "`snncc.models.neuron.ParametricLIAF` defines `emit` itself"),
         (made(MultiIF, v_threshold=torch.ones(3)), "`v_threshold` is a tensor of shape (3,)"),
         (made(MultiPLIF, w=torch.empty((), device="meta")), "the model has no weights"),
         (
@@ -116,6 +117,8 @@ NEURONS: list[SpikingNeuron] = [
     LIF(v_reset=0.25, decay_input=False, tau=1.25),
     IF(),
     IF(v_reset=None, v_threshold=0.5),
+    ParametricLIF(init_tau=2.0),
+    LIF(tau=4 / 3, decay_input=False, v_threshold=0.5, strict=True),
 ]
 
 
@@ -125,6 +128,14 @@ def test_the_operator_equals_our_own_neurons(module: SpikingNeuron) -> None:
     spikes = neuron(x, *read(module).as_arguments())
     assert torch.equal(spikes, module(x))
     assert 0 < spikes.mean() < 1
+
+
+def test_the_operator_equals_a_strict_neuron_at_its_threshold() -> None:
+    module = LIF(tau=2.0, strict=True)
+    x = torch.full((4, 1), 2.0)
+    spikes = neuron(x, *read(module).as_arguments())
+    assert torch.equal(spikes, module(x))
+    assert spikes.flatten().tolist() == [0, 1, 0, 1]
 
 
 def test_a_strict_neuron_fires_above_its_threshold() -> None:

@@ -14,6 +14,7 @@ from snncc.ir.graph import Source
 TORCH = str(Path(torch.__file__).parent / "nn/modules/conv.py")
 OURS = Path(snncc.__file__).parent
 MODEL = str(OURS / "models/spikingformer.py")
+CONTAINER = str(OURS / "models/stepwise.py")
 TRACER = str(OURS / "frontends/prepare.py")
 JELLY = "/opt/env/lib/python3.11/site-packages/spikingjelly/clock_driven/layer.py"
 
@@ -26,6 +27,7 @@ JELLY = "/opt/env/lib/python3.11/site-packages/spikingjelly/clock_driven/layer.p
         ([(MODEL, 9), (TORCH, 3)], ("snncc/models/spikingformer.py", 9)),
         ([(MODEL, 9), (TRACER, 4), (TORCH, 3)], ("snncc/models/spikingformer.py", 9)),
         ([("/home/me/net.py", 5), (JELLY, 8), (TORCH, 3)], ("net.py", 5)),
+        ([(MODEL, 9), (CONTAINER, 20), (TORCH, 3)], ("snncc/models/spikingformer.py", 9)),
         ([(JELLY, 8), (TORCH, 3)], ("spikingjelly/clock_driven/layer.py", 8)),
         ([("/home/me/net.py", 5), (MODEL, 9)], ("snncc/models/spikingformer.py", 9)),
     ],
