@@ -1,0 +1,238 @@
+"""The verdict on every product, and why; policy and allowances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snncc.diagnostics.core import Diagnostic, Severity
+from snncc.ir import domain as dom
+from snncc.ir import ops
+from snncc.ir.graph import Absent, Graph, Op, Source
+from snncc.passes.base import run_passes
+from snncc.passes.check_spikes import CheckSpikes, verdicts
+from snncc.passes.spike_causes import causes, shown
+
+WEIGHTS = {
+    "w": Absent((4, 4)),
+    "g": Absent((4,)),
+    "k": Absent((4, 4, 1, 1)),
+    "c": Absent((4,)),
+}
+
+
+def op(kind: type[Op], name: str, *inputs: str, **fields: Any) -> Op:
+    """An op of the module `net.NAME`, at line 7."""
+    return kind(name=name, inputs=inputs, source=Source(f"net.{name}", "net.py", 7), **fields)
+
+
+def linear(name: str, read: str) -> Op:
+    return op(ops.Linear, name, read, weight="w")
+
+
+def neuron(name: str, read: str) -> Op:
+    return op(ops.Neuron, name, read)
+
+
+def graph(*made: Op, domain: dom.Domain = dom.REAL) -> Graph:
+    """A step graph from `x` through an encoder to spikes `s`, the ops, and a head on `z`."""
+    before = (
+        op(ops.Input, "x", shape=(4, 4), domain=domain),
+        op(ops.Repeat, "r", "x"),
+        linear("stem", "r"),
+        neuron("s", "stem"),
+        *made,
+        op(ops.Readout, "t", "z", steps=4),
+        linear("head", "t"),
+        op(ops.Output, "y", "head"),
+    )
+    return Graph(before, WEIGHTS, "step", 4)
+
+
+def found(*made: Op, allow: tuple[str, ...] = (), **options: Any) -> list[Diagnostic]:
+    """Findings between the encoder and the head."""
+    result = run_passes(graph(*made), [CheckSpikes(allow=allow, **options)])
+    assert result.graph == graph(*made)
+    return [d for d in result.diagnostics if d.source.module not in ("net.stem", "net.head")]
+
+
+def test_spikes_pass() -> None:
+    assert found(linear("a", "s"), neuron("z", "a")) == []
+
+
+def test_the_encoder_and_the_head_are_shown_and_pass() -> None:
+    findings = CheckSpikes().run(graph(neuron("z", "s"))).diagnostics
+    assert [(d.rule.code, d.message, d.allowed_by, d.severity) for d in findings] == [
+        ("SNN202", "`net.stem` reads real, not spikes", "policy: encoder", Severity.NOTE),
+        ("SNN201", "`net.head` reads int[0..4], not spikes", "policy: head", Severity.NOTE),
+    ]
+    assert findings[0].because == ("`x` is the input of the network: real",)
+    assert findings[1].because == ("`net.t` (net.py:7) sums over time spike: int[0..4]",)
+
+
+def test_policy_can_be_strict() -> None:
+    strict = CheckSpikes(encoder=False, head=False).run(graph(neuron("z", "s"))).diagnostics
+    assert [d.severity for d in strict] == [Severity.ERROR, Severity.ERROR]
+
+
+def test_an_encoder_of_pixels_counts_and_spikes() -> None:
+    pixels = CheckSpikes().run(graph(neuron("z", "s"), domain=dom.integers(0, 255)))
+    assert pixels.diagnostics[0].rule.code == "SNN201"
+    assert pixels.diagnostics[0].domain == dom.integers(0, 255)
+    assert pixels.diagnostics[0].allowed_by == "policy: encoder"
+    events = CheckSpikes().run(graph(neuron("z", "s"), domain=dom.SPIKE))
+    assert [d.source.module for d in events.diagnostics] == ["net.head"]
+
+
+def test_a_sum_of_spikes() -> None:
+    findings = found(
+        linear("a", "s"),
+        neuron("b", "a"),
+        op(ops.Add, "sum", "s", "b"),
+        op(ops.Permute, "turned", "sum", order=(1, 0)),
+        linear("c", "turned"),
+        neuron("d", "c"),
+        op(ops.Add, "more", "d", "sum"),
+        linear("e", "more"),
+        neuron("z", "e"),
+    )
+    assert [(d.rule.code, d.message) for d in findings] == [
+        ("SNN201", "`net.c` reads int[0..2], not spikes"),
+        ("SNN201", "`net.e` reads int[0..3], not spikes"),
+    ]
+    assert findings[1].because == (
+        "`net.more` (net.py:7) adds spike and int[0..2]: int[0..3]",
+        "`net.sum` (net.py:7) adds spike and spike: int[0..2]",
+    )
+    assert findings[1].domain == dom.integers(0, 3)
+    assert findings[1].op == "linear"
+    assert findings[1].source == Source("net.e", "net.py", 7)
+    assert findings[1].allowed_by is None
+
+
+def test_floats() -> None:
+    [finding] = found(
+        linear("a", "s"), op(ops.Add, "u", "s", "a"), linear("b", "u"), neuron("z", "b")
+    )
+    assert (finding.rule.code, finding.message) == ("SNN202", "`net.b` reads real, not spikes")
+    assert finding.because == (
+        "`net.u` (net.py:7) adds spike and real: real",
+        "`net.a` (net.py:7) is a linear: real",
+    )
+
+
+def test_a_batch_norm_between_neuron_and_weight() -> None:
+    norm = op(ops.BatchNorm, "n", "s", gamma=None, beta=None, mean="g", var="g", eps=1e-5, axis=1)
+    [finding] = found(norm, linear("b", "n"), neuron("z", "b"))
+    assert finding.rule.code == "SNN202"
+    assert finding.because == ("`net.n` (net.py:7) normalises spike: real",)
+
+
+def test_pools() -> None:
+    windows: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+    flat = op(ops.Reshape, "f", "p", shape=(1, 4))
+    most = op(ops.MaxPool, "p", "s", dilation=(1, 1), **windows)
+    assert found(most, flat, linear("b", "f"), neuron("z", "b")) == []
+    mean = op(ops.AvgPool, "p", "s", **windows)
+    [finding] = found(mean, flat, linear("b", "f"), neuron("z", "b"))
+    assert finding.message == "`net.b` reads grid(1/4, 0..4), not spikes"
+
+
+def test_a_scaled_spike_is_as_good() -> None:
+    made = (op(ops.Scale, "h", "s", factor=0.5), linear("b", "h"), neuron("z", "b"))
+    assert found(*made) == []
+    assert [v.verdict for v in verdicts(graph(*made))] == [
+        "real",
+        "scaled spike",
+        "multi-level",
+    ]
+
+
+def test_products() -> None:
+    wide = op(ops.MatMul, "kv", "s", "s")
+    assert found(wide, op(ops.MatMul, "m", "s", "kv"), neuron("z", "m")) == []
+    [finding] = found(wide, op(ops.MatMul, "m", "kv", "kv"), neuron("z", "m"))
+    assert finding.rule.code == "SNN203"
+    assert finding.message == (
+        "`net.m` multiplies int[0..4] and int[0..4], no spikes on either side"
+    )
+    assert finding.because == ("`net.kv` (net.py:7) multiplies spike and spike: int[0..4]",)
+
+
+def test_masks() -> None:
+    assert found(linear("a", "s"), op(ops.Mask, "m", "s", "a"), neuron("z", "m")) == []
+    [finding] = found(linear("a", "s"), op(ops.Mask, "m", "a", "a"), neuron("z", "m"))
+    assert finding.rule.code == "SNN204"
+
+
+def test_a_factor_for_each_channel_is_a_mask() -> None:
+    made = (
+        linear("a", "s"),
+        op(ops.Constant, "k", value="c"),
+        op(ops.Mask, "m", "a", "k"),
+        neuron("z", "m"),
+    )
+    [finding] = found(*made)
+    assert finding.because == (
+        "`net.a` (net.py:7) is a linear: real",
+        "`net.k` (net.py:7) is a stored tensor: real",
+    )
+
+
+def test_foreign_operations() -> None:
+    [finding] = found(
+        op(ops.Foreign, "soft", "s", target="aten.softmax", shape=(4, 4)), neuron("z", "soft")
+    )
+    assert (finding.rule.code, finding.op) == ("SNN205", "foreign")
+    assert finding.message == "`net.soft` (net.py:7) is aten.softmax, which has no spiking form"
+
+
+def test_factors_that_fold_nowhere() -> None:
+    made = (linear("a", "s"), op(ops.Scale, "f", "a", factor=0.5))
+    [finding] = found(*made, op(ops.Add, "u", "a", "f"), neuron("z", "u"))
+    assert finding.rule.code == "SNN206"
+    assert finding.message == "the factor 0.5 of `net.f` folds into no weight"
+    assert found(*made, neuron("z", "f")) == []
+
+
+def test_two_layers_without_a_neuron_are_no_head() -> None:
+    [finding] = found(neuron("n", "s"), linear("z", "n"), linear("z2", "z"), neuron("z3", "z2"))
+    assert finding.source.module == "net.z2"
+    last = (neuron("n", "s"), op(ops.Add, "u", "n", "s"), linear("z", "u"))
+    assert [(d.source.module, d.allowed_by) for d in found(*last)] == [("net.z", None)]
+
+
+def test_allowances() -> None:
+    made = (op(ops.Add, "u", "s", "s"), linear("a", "u"), linear("b", "u"))
+    ends = (op(ops.Add, "v", "a", "b"), neuron("z", "v"))
+    allow = ("SNN201:net.a", "SNN201:other.*", "SNN202")
+    findings = found(*made, *ends, allow=allow)
+    assert [(d.rule.code, d.source.module, d.allowed_by) for d in findings] == [
+        ("SNN201", "net.a", "option: SNN201:net.a"),
+        ("SNN201", "net.b", None),
+        ("SNN208", "", None),
+    ]
+    assert findings[2].message == "the allowance `SNN201:other.*` matches no finding"
+    assert findings[0].severity is Severity.NOTE
+    everywhere = found(*made, *ends, allow=("SNN201:net.*",))
+    assert {d.severity for d in everywhere} == {Severity.NOTE}
+
+
+def test_verdicts() -> None:
+    given = graph(op(ops.Add, "u", "s", "s"), linear("a", "u"), neuron("z", "a"))
+    stem, a, head = verdicts(given)
+    assert (stem.name, stem.role, stem.verdict, stem.levels) == ("stem", "encoder", "real", None)
+    assert (a.path, a.role, a.verdict, a.levels) == ("net.a", "", "multi-level", 2)
+    assert (head.role, head.levels, head.is_spike_driven) == ("head", 4, False)
+
+
+def test_long_chains_are_cut() -> None:
+    made = [op(ops.Add, "u0", "s", "s")]
+    made += [op(ops.Add, f"u{i}", f"u{i - 1}", "s") for i in range(1, 40)]
+    chain = causes(graph(*made, neuron("z", "u39")), "u39")
+    assert len(chain) == 25
+    assert chain[-1] == "and so on"
+
+
+def test_steps_that_are_no_short_fraction_are_shown_as_decimals() -> None:
+    assert shown(dom.grid(1 / 196, 0, 392)) == "0.005102 x int[0..392]"
+    assert shown(dom.grid(1 / 64, 0, 3)) == "grid(1/64, 0..3)"
