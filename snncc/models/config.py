@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EVENT_VARIANTS = ("dvs", "dvs-cml", "gesture")
+"""Forms that read frames of events, not images."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -14,7 +17,7 @@ class TransformerConfig:
     """
 
     variant: str
-    """Which of the family's published forms: "imagenet", "cifar" or "dvs"."""
+    """Which of the family's published forms: "imagenet", "cifar" or "dvs" and their kin."""
     dim: int
     """Channels of the residual stream."""
     depth: int
@@ -51,7 +54,7 @@ class TransformerConfig:
     @property
     def time_in_input(self) -> bool:
         """Whether the input has a time axis of its own (event frames), or is one image."""
-        return self.variant == "dvs"
+        return self.variant in EVENT_VARIANTS
 
     @property
     def input_shape(self) -> tuple[int, ...]:

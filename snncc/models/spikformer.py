@@ -4,6 +4,8 @@ Source: Zhou et al., "Spikformer: When Spiking Neural Network Meets Transformer"
 and the parameter names of ZK-Zhou/spikformer @ 6212689, so that its checkpoints load strictly.
 Every block ends in a neuron and adds its spikes to the stream ("SEW ADD"), which so holds
 0..2, 0..3, and so on: queries, keys, values and `fc1` of each block read integers, not spikes.
+The form called CML pools before it fires (Zhou et al., arXiv 2305.05954), with the names of
+zhouchenlin2096/Spikingformer-CML @ 8e51213.
 
 Shapes: T time steps, B samples, C channels, N = H * W tokens.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,23 @@ Neuron: TypeAlias = "Callable[[], LIF]"
 Product: TypeAlias = "Callable[[Tensor, Tensor, Tensor, float], Tensor]"
 
 
+class Stage(NamedTuple):
+    """What the parts of one stage of the tokenizer are called."""
+
+    conv: str
+    bn: str
+    lif: str
+    pool: str
+
+
+STAGES: Final = tuple(
+    Stage(f"proj_conv{i}", f"proj_bn{i}", f"proj_lif{i}", f"maxpool{i}") for i in ("", 1, 2, 3)
+)
+CML_STAGES: Final = tuple(
+    Stage(f"block{i}_conv", f"block{i}_bn", f"block{i}_lif", f"block{i}_mp") for i in (1, 2, 3, 4)
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """What the published forms differ in besides sizes."""
@@ -40,6 +59,9 @@ class Variant:
     """Whether the blocks are `nn.Linear` on `[T, B, N, C]`, or convolutions on `[T, B, C, ...]`."""
     flat_tokens: bool = False
     """Whether the MLP convolves `[T, B, C, N]`, or `[T, B, C, H, W]`."""
+    stages: tuple[Stage, ...] = STAGES
+    pool_first: bool = False
+    """Whether a stage pools floats and then fires (CML), or fires and then pools spikes."""
     dead_parameters: bool = False
     """Whether checkpoints hold `pos_embed` and `norm`, which nothing reads."""
 
@@ -49,6 +71,13 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "cifar": Variant(product=attention.product_scaled_map, scale=0.125, linear=True),
     "dvs": Variant(
         product=attention.product_qk_first, scale=0.25, flat_tokens=True, dead_parameters=True
+    ),
+    "cifar-cml": Variant(
+        product=attention.product_scaled_map,
+        scale=0.125,
+        linear=True,
+        stages=CML_STAGES,
+        pool_first=True,
     ),
 }
 
@@ -63,16 +92,16 @@ class SpikingPatchSplitting(nn.Module):
     def __init__(self, config: TransformerConfig, neuron: Neuron) -> None:
         super().__init__()
         fan_in = config.in_channels
-        self._suffixes = ("", "1", "2", "3")
-        for i, suffix in enumerate(self._suffixes):
+        self._stages = VARIANTS[config.variant].stages
+        self._pool_first = VARIANTS[config.variant].pool_first
+        for i, stage in enumerate(self._stages):
             fan_out = config.dim >> (3 - i)
             conv = nn.Conv2d(fan_in, fan_out, kernel_size=3, padding=1, bias=False)
-            self.add_module(f"proj_conv{suffix}", conv)
-            self.add_module(f"proj_bn{suffix}", nn.BatchNorm2d(fan_out))
-            self.add_module(f"proj_lif{suffix}", neuron())
+            self.add_module(stage.conv, conv)
+            self.add_module(stage.bn, nn.BatchNorm2d(fan_out))
+            self.add_module(stage.lif, neuron())
             if i + 1 in config.pool_stages:
-                pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-                self.add_module(f"maxpool{suffix}", pool)
+                self.add_module(stage.pool, nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
             fan_in = fan_out
         self.rpe_conv = nn.Conv2d(config.dim, config.dim, kernel_size=3, padding=1, bias=False)
         self.rpe_bn = nn.BatchNorm2d(config.dim)
@@ -83,12 +112,14 @@ class SpikingPatchSplitting(nn.Module):
         part = self.get_submodule
         steps = x.shape[:2]
         x = x.flatten(0, 1)
-        for suffix in self._suffixes:
-            x = part(f"proj_conv{suffix}")(x)
-            x = part(f"proj_bn{suffix}")(x)
-            x = part(f"proj_lif{suffix}")(x.reshape(*steps, *x.shape[1:])).flatten(0, 1)
-            if hasattr(self, f"maxpool{suffix}"):
-                x = part(f"maxpool{suffix}")(x)
+        for stage in self._stages:
+            pooling = hasattr(self, stage.pool)
+            x = part(stage.bn)(part(stage.conv)(x))
+            if pooling and self._pool_first:
+                x = part(stage.pool)(x)
+            x = part(stage.lif)(x.reshape(*steps, *x.shape[1:])).flatten(0, 1)
+            if pooling and not self._pool_first:
+                x = part(stage.pool)(x)
         position: Tensor = self.rpe_lif(self.rpe_bn(self.rpe_conv(x)).unflatten(0, steps))
         return position + x.reshape(position.shape)
 

@@ -4,7 +4,9 @@ Source: Zhou et al., "Spikingformer: Spike-driven Residual Learning for Transfor
 Spiking Neural Network" (AAAI 2026, arXiv 2304.11954), and the parameter names of
 zhouchenlin2096/Spikingformer @ 4378623, so that its checkpoints load strictly. Every block
 puts its neuron first (neuron, convolution, batch norm), and adds the float result to the
-stream: each convolution but the first reads spikes.
+stream: each convolution but the first reads spikes. The forms called CML pool before they fire:
+Zhou et al., "Enhancing the Performance of Transformer-based Spiking Neural Networks" (arXiv
+2305.05954), names of zhouchenlin2096/Spikingformer-CML @ 8e51213.
 
 Shapes: T time steps, B samples, C channels, N = H * W tokens.
 """
@@ -39,19 +41,47 @@ class Variant:
     """Name of the first convolution, before `_conv`."""
     stage: str
     """Name of the later ones; `{}` is the stage, 1 to 4."""
-    pool: str
+    pools: tuple[str, str, str, str]
+    """Names of the max-pooling of each stage."""
     product: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+    pool_first: bool = False
+    """Whether a stage pools the float membrane and then fires (CML), or fires and pools spikes."""
 
+
+_POOLS = ("maxpool1", "maxpool2", "maxpool3", "maxpool4")
+_CML_POOLS = ("maxpool", "maxpool1", "maxpool2", "maxpool3")
 
 VARIANTS: Final[Mapping[str, Variant]] = {
     "imagenet": Variant(
-        stem="proj", stage="proj{}", pool="maxpool{}", product=attention.product_kv_first
+        stem="proj", stage="proj{}", pools=_POOLS, product=attention.product_kv_first
     ),
     "cifar": Variant(
-        stem="block0", stage="block{}", pool="block{}_mp", product=attention.product_qk_first
+        stem="block0",
+        stage="block{}",
+        pools=("block1_mp", "block2_mp", "block3_mp", "block4_mp"),
+        product=attention.product_qk_first,
     ),
-    "dvs": Variant(
-        stem="proj", stage="proj{}", pool="maxpool{}", product=attention.product_qk_first
+    "dvs": Variant(stem="proj", stage="proj{}", pools=_POOLS, product=attention.product_qk_first),
+    "imagenet-cml": Variant(
+        stem="proj",
+        stage="proj{}",
+        pools=_CML_POOLS,
+        product=attention.product_kv_first,
+        pool_first=True,
+    ),
+    "cifar-cml": Variant(
+        stem="proj",
+        stage="proj{}",
+        pools=("proj_mp", "proj1_mp", "proj2_mp", "proj3_mp"),
+        product=attention.product_qk_first,
+        pool_first=True,
+    ),
+    "dvs-cml": Variant(
+        stem="proj",
+        stage="proj{}",
+        pools=_CML_POOLS,
+        product=attention.product_qk_first,
+        pool_first=True,
     ),
 }
 
@@ -60,7 +90,7 @@ class SpikingTokenizer(nn.Module):
     """`[T, B, C_in, H, W]` pixels to `[T, B, C, H', W']` membranes, by five convolutions.
 
     The first reads pixels. Four stages of neuron, max-pooling (where asked for) and convolution
-    follow; channels double from C/8 to C.
+    follow, of max-pooling, neuron and convolution in CML; channels double from C/8 to C.
     """
 
     def __init__(self, config: TransformerConfig, neuron: Neuron) -> None:
@@ -69,7 +99,8 @@ class SpikingTokenizer(nn.Module):
         dim = config.dim
         widths = (dim // 8, dim // 4, dim // 2, dim, dim)
         self._stages = tuple(variant.stage.format(i) for i in range(1, 5))
-        self._pools = tuple(variant.pool.format(i) for i in range(1, 5))
+        self._pools = variant.pools
+        self._pool_first = variant.pool_first
         self._stem = variant.stem
         self._add_conv(variant.stem, config.in_channels, widths[0])
         for i, (stage, pool) in enumerate(zip(self._stages, self._pools, strict=True), start=1):
@@ -90,8 +121,11 @@ class SpikingTokenizer(nn.Module):
         x = part(f"{self._stem}_conv")(x.flatten(0, 1))
         x = part(f"{self._stem}_bn")(x)
         for stage, pool in zip(self._stages, self._pools, strict=True):
+            pooling = hasattr(self, pool)
+            if pooling and self._pool_first:
+                x = part(pool)(x)
             x = part(f"{stage}_lif")(x.reshape(*steps, *x.shape[1:])).flatten(0, 1)
-            if hasattr(self, pool):
+            if pooling and not self._pool_first:
                 x = part(pool)(x)
             x = part(f"{stage}_conv")(x)
             x = part(f"{stage}_bn")(x)

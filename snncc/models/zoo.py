@@ -69,6 +69,12 @@ def _spikformer(config: TransformerConfig) -> nn.Module:
     return Spikformer(config)
 
 
+def _spike_driven_transformer(config: TransformerConfig) -> nn.Module:
+    from snncc.models.spike_driven_transformer import SpikeDrivenTransformer  # noqa: PLC0415
+
+    return SpikeDrivenTransformer(config)
+
+
 def _sew_resnet(config: SewResNetConfig) -> nn.Module:
     from snncc.models.sew_resnet import SewResNet  # noqa: PLC0415
 
@@ -112,6 +118,17 @@ _EVENTS = TransformerConfig(
     pool_stages=(1, 2, 3, 4),
     T=16,
 )
+_CML = {
+    "spikingformer-cml": replace(_IMAGENET, variant="imagenet-cml"),
+    "spikingformer-cml-cifar": replace(_CIFAR, variant="cifar-cml"),
+    "spikingformer-cml-dvs": replace(_EVENTS, variant="dvs-cml", tau=1.75),
+}
+_SDT = {
+    "sdt": _IMAGENET,
+    "sdt-cifar": replace(_CIFAR, dim=512, depth=2, heads=8),
+    "sdt-dvs": replace(_EVENTS, heads=8, img_size=64, pool_stages=(3, 4), T=10),
+    "sdt-gesture": replace(_EVENTS, variant="gesture", heads=8, classes=11, pool_stages=(2, 3, 4)),
+}
 
 FORMS: Final[Mapping[str, Architecture]] = {
     form.name: form
@@ -124,6 +141,20 @@ FORMS: Final[Mapping[str, Architecture]] = {
         Architecture("spikformer", "spikformer", _spikformer, _IMAGENET),
         Architecture("spikformer-cifar", "spikformer", _spikformer, _CIFAR),
         Architecture("spikformer-dvs", "spikformer", _spikformer, _EVENTS),
+        Architecture(
+            "spikformer-cml-cifar",
+            "spikformer",
+            _spikformer,
+            replace(_CIFAR, variant="cifar-cml"),
+        ),
+        *(
+            Architecture(name, "spikingformer", _spikingformer, config)
+            for name, config in _CML.items()
+        ),
+        *(
+            Architecture(name, "sdt", _spike_driven_transformer, config)
+            for name, config in _SDT.items()
+        ),
         Architecture("sew-resnet", "sew-resnet", _sew_resnet, SewResNetConfig(blocks=(2, 2, 2, 2))),
         Architecture("ms-resnet", "ms-resnet", _ms_resnet, MsResNetConfig(blocks=(2, 2, 2, 2))),
     )
@@ -157,6 +188,32 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "spikformer-cifar-2-384": ("spikformer-cifar", {"depth": 2, "dim": 384}),
     "spikformer-cifar-4-384": ("spikformer-cifar", {"depth": 4, "dim": 384}),
     "spikformer-dvs-2-256": ("spikformer-dvs", {"depth": 2, "dim": 256}),
+    "spikformer-cml-cifar-4-256": ("spikformer-cml-cifar", {"depth": 4, "dim": 256, "heads": 8}),
+    "spikformer-cml-cifar-2-384": ("spikformer-cml-cifar", {"depth": 2, "dim": 384}),
+    "spikformer-cml-cifar-4-384": ("spikformer-cml-cifar", {"depth": 4, "dim": 384}),
+    "spikingformer-cml-8-384": ("spikingformer-cml", {"depth": 8, "dim": 384}),
+    "spikingformer-cml-8-512": ("spikingformer-cml", {"depth": 8, "dim": 512}),
+    "spikingformer-cml-8-768": ("spikingformer-cml", {"depth": 8, "dim": 768}),
+    "spikingformer-cml-cifar-4-256": (
+        "spikingformer-cml-cifar",
+        {"depth": 4, "dim": 256, "heads": 8},
+    ),
+    "spikingformer-cml-cifar-2-384": ("spikingformer-cml-cifar", {"depth": 2, "dim": 384}),
+    "spikingformer-cml-cifar-4-384": ("spikingformer-cml-cifar", {"depth": 4, "dim": 384}),
+    "spikingformer-cml-cifar100-4-384": ("spikingformer-cml-cifar", {"classes": 100, "heads": 8}),
+    "spikingformer-cml-dvs-2-256": ("spikingformer-cml-dvs", {"depth": 2, "dim": 256}),
+    "spikingformer-cml-gesture-2-256": ("spikingformer-cml-dvs", {"classes": 11}),
+    "sdt-8-384": ("sdt", {"depth": 8, "dim": 384}),
+    "sdt-6-512": ("sdt", {"depth": 6, "dim": 512}),
+    "sdt-8-512": ("sdt", {"depth": 8, "dim": 512}),
+    "sdt-10-512": ("sdt", {"depth": 10, "dim": 512}),
+    "sdt-8-768": ("sdt", {"depth": 8, "dim": 768}),
+    "sdt-cifar-2-256": ("sdt-cifar", {"depth": 2, "dim": 256}),
+    "sdt-cifar-2-512": ("sdt-cifar", {"depth": 2, "dim": 512}),
+    "sdt-cifar100-2-256": ("sdt-cifar", {"dim": 256, "classes": 100}),
+    "sdt-cifar100-2-512": ("sdt-cifar", {"dim": 512, "classes": 100}),
+    "sdt-dvs-2-256": ("sdt-dvs", {"depth": 2, "dim": 256}),
+    "sdt-gesture-2-256": ("sdt-gesture", {"depth": 2, "dim": 256}),
     **{
         f"sew-resnet{layers}-{connect.lower()}": ("sew-resnet", {**sizes, "connect": connect})
         for layers, sizes in _SEW_RESNETS.items()

@@ -32,6 +32,31 @@ PARAMETERS = {
     "spikformer-cifar-4-384": 9_326_266 + 4 * 3 * 384,
     # As Spikingformer, with the dead `pos_embed` (64 tokens) and `norm`.
     "spikformer-dvs-2-256": 2_568_714 + 64 * 256 + 2 * 256,
+    # As the forms that pool spikes: no parameter depends on where the pools stand.
+    "spikformer-cml-cifar-4-256": 4_156_202 + 4 * 3 * 256,
+    "spikformer-cml-cifar-2-384": 5_765_818 + 2 * 3 * 384,
+    "spikformer-cml-cifar-4-384": 9_326_266 + 4 * 3 * 384,
+    "spikingformer-cml-8-384": 16_828_312,
+    "spikingformer-cml-8-512": 29_705_768,
+    "spikingformer-cml-8-768": 66_363_208,
+    "spikingformer-cml-cifar-4-256": 4_156_202,
+    "spikingformer-cml-cifar-2-384": 5_765_818,
+    "spikingformer-cml-cifar-4-384": 9_326_266,
+    "spikingformer-cml-cifar100-4-384": 9_326_266 + 90 * (384 + 1),
+    "spikingformer-cml-dvs-2-256": 2_568_714,
+    "spikingformer-cml-gesture-2-256": 2_568_971,
+    # Each block's dead `talking_heads` is in: 8 * 8.
+    "sdt-8-384": 16_816_536,
+    "sdt-6-512": 23_373_736,
+    "sdt-8-512": 29_689_896,
+    "sdt-10-512": 36_006_056,
+    "sdt-8-768": 66_339_144,
+    "sdt-cifar-2-256": 2_567_082,
+    "sdt-cifar-2-512": 10_233_546,
+    "sdt-cifar100-2-256": 2_567_082 + 90 * (256 + 1),
+    "sdt-cifar100-2-512": 10_279_716,
+    "sdt-dvs-2-256": 2_566_794,
+    "sdt-gesture-2-256": 2_567_051,
     **{
         f"sew-resnet{layers}-{connect}": count
         for layers, count in (
