@@ -11,7 +11,13 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from snncc.models.config import TransformerConfig
+from snncc.models.config_stages import (
+    ESpikeFormerConfig,
+    HierarchicalConfig,
+    MetaSpikeFormerConfig,
+)
 from snncc.models.resnet_config import CONNECTIONS, MsResNetConfig, SewResNetConfig
+from snncc.models.spikeformer_config import SpikeformerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,6 +81,12 @@ def _spike_driven_transformer(config: TransformerConfig) -> nn.Module:
     return SpikeDrivenTransformer(config)
 
 
+def _spikeformer(config: SpikeformerConfig) -> nn.Module:
+    from snncc.models.spikeformer import Spikeformer  # noqa: PLC0415
+
+    return Spikeformer(config)
+
+
 def _sew_resnet(config: SewResNetConfig) -> nn.Module:
     from snncc.models.sew_resnet import SewResNet  # noqa: PLC0415
 
@@ -85,6 +97,36 @@ def _ms_resnet(config: MsResNetConfig) -> nn.Module:
     from snncc.models.ms_resnet import MsResNet  # noqa: PLC0415
 
     return MsResNet(config)
+
+
+def _meta_spikeformer(config: MetaSpikeFormerConfig) -> nn.Module:
+    from snncc.models.meta_spikeformer import MetaSpikeFormer  # noqa: PLC0415
+
+    return MetaSpikeFormer(config)
+
+
+def _e_spikeformer(config: ESpikeFormerConfig) -> nn.Module:
+    from snncc.models.e_spikeformer import ESpikeFormer  # noqa: PLC0415
+
+    return ESpikeFormer(config)
+
+
+def _e_spikeformer_large(config: ESpikeFormerConfig) -> nn.Module:
+    from snncc.models.e_spikeformer_large import ESpikeFormerLarge  # noqa: PLC0415
+
+    return ESpikeFormerLarge(config)
+
+
+def _qkformer(config: HierarchicalConfig) -> nn.Module:
+    from snncc.models.qkformer import QKFormer  # noqa: PLC0415
+
+    return QKFormer(config)
+
+
+def _msvit(config: HierarchicalConfig) -> nn.Module:
+    from snncc.models.msvit import MSViT  # noqa: PLC0415
+
+    return MSViT(config)
 
 
 _IMAGENET = TransformerConfig(
@@ -118,6 +160,30 @@ _EVENTS = TransformerConfig(
     pool_stages=(1, 2, 3, 4),
     T=16,
 )
+_META = MetaSpikeFormerConfig(
+    variant="imagenet",
+    dims=(128, 256, 512, 640),
+    depths=(6, 2),
+    heads=8,
+    img_size=224,
+    classes=1000,
+    in_channels=3,
+)
+_E_BASE = ESpikeFormerConfig(
+    variant="base",
+    dims=(48, 96, 192, 240),
+    depths=(6, 2),
+    heads=8,
+    img_size=224,
+    classes=1000,
+    in_channels=3,
+)
+_E_LARGE = replace(_E_BASE, variant="large", dims=(196, 384, 768), depths=(12,), kd=True)
+_STAGES = HierarchicalConfig(
+    variant="imagenet", dim=512, depth=10, heads=8, img_size=224, classes=1000, in_channels=3
+)
+_STAGES_CIFAR = replace(_STAGES, variant="cifar", dim=384, depth=4, img_size=32, classes=10)
+
 _CML = {
     "spikingformer-cml": replace(_IMAGENET, variant="imagenet-cml"),
     "spikingformer-cml-cifar": replace(_CIFAR, variant="cifar-cml"),
@@ -128,6 +194,40 @@ _SDT = {
     "sdt-cifar": replace(_CIFAR, dim=512, depth=2, heads=8),
     "sdt-dvs": replace(_EVENTS, heads=8, img_size=64, pool_stages=(3, 4), T=10),
     "sdt-gesture": replace(_EVENTS, variant="gesture", heads=8, classes=11, pool_stages=(2, 3, 4)),
+}
+_SPIKEFORMER_EVENTS = SpikeformerConfig(
+    widths=(64, 64, 128, 128, 256, 256),
+    strides=(2, 1, 2, 1, 2, 1),
+    depth=7,
+    heads=4,
+    img_size=128,
+    classes=10,
+    in_channels=2,
+    T=4,
+)
+_SPIKEFORMER = {
+    "spikeformer": SpikeformerConfig(
+        widths=(64, 64, 128, 128, 256, 256, 512, 512),
+        strides=(2, 1, 2, 1, 2, 1, 2, 1),
+        depth=7,
+        heads=8,
+        img_size=224,
+        classes=1000,
+        in_channels=3,
+        T=4,
+        mlp_ratio=3,
+        analog=True,
+        time_in_input=False,
+    ),
+    "spikeformer-dvs": _SPIKEFORMER_EVENTS,
+    "spikeformer-gesture": replace(
+        _SPIKEFORMER_EVENTS,
+        widths=(64, 128, 256),
+        strides=(2, 2, 2),
+        kernel=5,
+        classes=11,
+        T=16,
+    ),
 }
 
 FORMS: Final[Mapping[str, Architecture]] = {
@@ -155,8 +255,25 @@ FORMS: Final[Mapping[str, Architecture]] = {
             Architecture(name, "sdt", _spike_driven_transformer, config)
             for name, config in _SDT.items()
         ),
+        *(
+            Architecture(name, "spikeformer", _spikeformer, config)
+            for name, config in _SPIKEFORMER.items()
+        ),
         Architecture("sew-resnet", "sew-resnet", _sew_resnet, SewResNetConfig(blocks=(2, 2, 2, 2))),
         Architecture("ms-resnet", "ms-resnet", _ms_resnet, MsResNetConfig(blocks=(2, 2, 2, 2))),
+        Architecture("meta-spikeformer", "meta-spikeformer", _meta_spikeformer, _META),
+        Architecture("e-spikeformer-base", "e-spikeformer", _e_spikeformer, _E_BASE),
+        Architecture("e-spikeformer-large", "e-spikeformer", _e_spikeformer_large, _E_LARGE),
+        Architecture("qkformer", "qkformer", _qkformer, _STAGES),
+        Architecture("qkformer-cifar", "qkformer", _qkformer, _STAGES_CIFAR),
+        Architecture("msvit", "msvit", _msvit, replace(_STAGES, attn_v_threshold=1.0)),
+        Architecture("msvit-cifar", "msvit", _msvit, replace(_STAGES_CIFAR, attn_v_threshold=1.0)),
+        Architecture(
+            "msvit-cifar100",
+            "msvit",
+            _msvit,
+            replace(_STAGES_CIFAR, attn_v_threshold=1.0, variant="cifar100", classes=100),
+        ),
     )
 }
 """The published forms of each family, with the numbers of the official builder."""
@@ -214,6 +331,9 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "sdt-cifar100-2-512": ("sdt-cifar", {"dim": 512, "classes": 100}),
     "sdt-dvs-2-256": ("sdt-dvs", {"depth": 2, "dim": 256}),
     "sdt-gesture-2-256": ("sdt-gesture", {"depth": 2, "dim": 256}),
+    "spikeformer-7-3x2x4": ("spikeformer", {}),
+    "spikeformer-dvs-7-3x2x3": ("spikeformer-dvs", {}),
+    "spikeformer-gesture-7-5x3x1": ("spikeformer-gesture", {}),
     **{
         f"sew-resnet{layers}-{connect.lower()}": ("sew-resnet", {**sizes, "connect": connect})
         for layers, sizes in _SEW_RESNETS.items()
@@ -222,6 +342,28 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "ms-resnet18": ("ms-resnet", {"blocks": (2, 2, 2, 2)}),
     "ms-resnet34": ("ms-resnet", {"blocks": (3, 4, 6, 3)}),
     "ms-resnet104": ("ms-resnet", {"blocks": (3, 8, 32, 8), "deep": True}),
+    "meta-spikeformer-8-384": ("meta-spikeformer", {"dims": (96, 192, 384, 480)}),
+    "meta-spikeformer-8-512": ("meta-spikeformer", {"dims": (128, 256, 512, 640)}),
+    "meta-spikeformer-8-768": ("meta-spikeformer", {"dims": (192, 384, 768, 960)}),
+    "e-spikeformer-base-t": ("e-spikeformer-base", {"dims": (24, 48, 96, 128)}),
+    "e-spikeformer-base-s": ("e-spikeformer-base", {"dims": (32, 64, 128, 192)}),
+    "e-spikeformer-base-m": ("e-spikeformer-base", {"dims": (48, 96, 192, 240)}),
+    "e-spikeformer-base-l": ("e-spikeformer-base", {"dims": (64, 128, 256, 360)}),
+    "e-spikeformer-large-12-512": (
+        "e-spikeformer-large",
+        {"dims": (128, 256, 512), "token_conv": True},
+    ),
+    "e-spikeformer-large-12-768": ("e-spikeformer-large", {"dims": (196, 384, 768)}),
+    "qkformer-10-384": ("qkformer", {"dim": 384, "heads": 6}),
+    "qkformer-10-512": ("qkformer", {"dim": 512, "heads": 8}),
+    "qkformer-10-768": ("qkformer", {"dim": 768, "heads": 12}),
+    "qkformer-cifar-4-384": ("qkformer-cifar", {}),
+    "qkformer-cifar100-4-384": ("qkformer-cifar", {"classes": 100}),
+    "msvit-10-384": ("msvit", {"dim": 384, "heads": 6}),
+    "msvit-10-512": ("msvit", {"dim": 512, "heads": 8}),
+    "msvit-10-768": ("msvit", {"dim": 768, "heads": 12}),
+    "msvit-cifar-4-384": ("msvit-cifar", {}),
+    "msvit-cifar100-4-384": ("msvit-cifar100", {}),
 }
 """Name: its form, and what is different in it."""
 

@@ -57,6 +57,9 @@ PARAMETERS = {
     "sdt-cifar100-2-512": 10_279_716,
     "sdt-dvs-2-256": 2_566_794,
     "sdt-gesture-2-256": 2_567_051,
+    "spikeformer-7-3x2x4": 39_320_836,
+    "spikeformer-dvs-7-3x2x3": 8_792_993,
+    "spikeformer-gesture-7-5x3x1": 9_279_900,
     **{
         f"sew-resnet{layers}-{connect}": count
         for layers, count in (
@@ -68,6 +71,27 @@ PARAMETERS = {
     "ms-resnet18": 11_693_736,
     "ms-resnet34": 21_801_896,
     "ms-resnet104": 77_350_504,
+    "meta-spikeformer-8-384": 31_333_864,
+    "meta-spikeformer-8-512": 55_350_248,
+    "meta-spikeformer-8-768": 123_741_160,
+    "e-spikeformer-base-t": 2_702_048,
+    "e-spikeformer-base-s": 5_105_608,
+    "e-spikeformer-base-m": 10_023_112,
+    "e-spikeformer-base-l": 18_987_504,
+    # With the second head.
+    "e-spikeformer-large-12-512": 83_015_952,
+    "e-spikeformer-large-12-768": 171_740_714,
+    "qkformer-10-384": 16_473_688,
+    "qkformer-10-512": 29_079_336,
+    "qkformer-10-768": 64_962_760,
+    "qkformer-cifar-4-384": 6_706_234,
+    "qkformer-cifar100-4-384": 6_706_234 + 90 * (384 + 1),
+    "msvit-10-384": 17_686_216,
+    "msvit-10-512": 31_232_616,
+    "msvit-10-768": 69_802_408,
+    "msvit-cifar-4-384": 7_558_762,
+    # Its second scale is 1 wide, not 3, in two blocks of 192 channels.
+    "msvit-cifar100-4-384": 7_558_762 + 90 * (384 + 1) - 2 * 2 * 192 * 192,
 }  # fmt: skip
 
 
@@ -117,6 +141,20 @@ def test_what_shapes_cannot_tell_has_the_official_default() -> None:
     assert FORMS["spikingformer-dvs"].config.tau == 1.5
     assert FORMS["spikformer-dvs"].config.tau == 2.0
     assert (FORMS["sew-resnet"].config.T, FORMS["ms-resnet"].config.T) == (4, 6)
+
+
+def test_networks_in_stages_have_the_official_default() -> None:
+    for family, threshold in (("qkformer", 0.5), ("msvit", 1.0)):
+        configs = [ARCHITECTURES[f"{family}-10-{dim}"].config for dim in (384, 512, 768)]
+        assert [c.heads for c in configs] == [6, 8, 12]
+        assert {(c.depths, c.attn_v_threshold, c.T) for c in configs} == {((1, 2, 7), threshold, 4)}
+        small = ARCHITECTURES[f"{family}-cifar-4-384"].config
+        assert (small.heads, small.depths, small.attn_v_threshold) == (8, (1, 1, 2), threshold)
+    meta = ARCHITECTURES["meta-spikeformer-8-384"].config
+    assert (meta.depth, meta.dim, meta.heads, meta.T, meta.kd) == (8, 384, 8, 4, False)
+    large = ARCHITECTURES["e-spikeformer-large-12-768"].config
+    assert (large.depth, large.dim, large.T, large.levels, large.kd) == (12, 768, 1, 4, True)
+    assert large.time_in_input is False
 
 
 def test_options_can_be_overridden_and_are_listed() -> None:
