@@ -165,7 +165,7 @@ class ParametricLIF(SpikingNeuron):
 
     H = V + (X - (V - v_reset)) * sigmoid(w).
 
-    Source: Fang et al., "Incorporating Learnable Membrane Time Constant" (ICCV 2021), eq. 6-7.
+    Source: Fang et al., "Incorporating Learnable Membrane Time Constant" (ICCV 2021).
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class ParametricLIF(SpikingNeuron):
 class ParametricLIAF(ParametricLIF):
     """Leaky integrate and *analog* fire: resets as `ParametricLIF`, but lets out `max(H, 0)`.
 
-    Source: Wu et al., "LIAF-Net" (IEEE TNNLS 2021), eq. 4. What leaves it is no spike.
+    Source: Wu et al., "LIAF-Net" (IEEE TNNLS 2021). What leaves it is no spike.
     """
 
     def emit(self, h: Tensor, spike: Tensor) -> Tensor:
