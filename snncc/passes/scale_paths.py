@@ -102,9 +102,11 @@ def _is_float_constant(edit: Editor, op: Any) -> bool:
 
 
 def unfolded_scales(graph: Graph) -> Iterator[Diagnostic]:
-    """Return a finding for each constant factor that nothing can take up."""
+    """Return a finding for each constant factor that nothing can take up; a sign is no factor."""
     edit = Editor(graph)
     for op in (cast(Scale, each) for each in graph.of_kind("scale")):
+        if abs(op.factor) == 1:
+            continue
         front, back = ahead(edit, op), behind(edit, op)
         if front or back:
             continue

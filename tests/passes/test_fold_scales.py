@@ -191,7 +191,7 @@ def test_a_gate_hands_the_factor_on() -> None:
 
 RESET = {"v_reset": -0.5}
 NOT_FOLDED: dict[str, tuple[Op, ...]] = {
-    "a negative factor before a neuron": (scale("s", "x", -1.0), op(ops.Neuron, "z", "s")),
+    "a negative factor before a neuron": (scale("s", "x", -2.0), op(ops.Neuron, "z", "s")),
     "a neuron that rests elsewhere": (scale("s", "x"), op(ops.Neuron, "z", "s", **RESET)),
     "a sum of what others read": (scale("s", "x"), op(ops.Add, "z", "s", "x")),
     "a product with itself": (
@@ -220,6 +220,13 @@ def test_what_does_not_fold_is_reported(made: tuple[Op, ...]) -> None:
     assert [d.rule.code for d in found] == ["SNN206"]
     assert "of `net.s` folds into no weight" in found[0].message
     assert found[0].because
+
+
+def test_a_sign_needs_no_multiplier() -> None:
+    graph = step(scale("s", "x", -1.0), op(ops.Neuron, "z", "s"))
+    after = run_passes(graph, [FoldScales()])
+    assert after.graph.of_kind("scale")
+    assert after.diagnostics == ()
 
 
 def test_integer_weights_take_no_factor() -> None:

@@ -1,0 +1,132 @@
+"""The verdict against the ground truth of the papers' own networks: no misses, no false alarms.
+
+The truth lists every convolution and linear layer whose input can hold a value outside {0, 1}, by
+module path, with the set of values. Paths and sets depend on depth alone, so that the quick tests
+take narrow networks and small images.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.frontends.torch_export import trace
+from snncc.ir import domain as dom
+from snncc.ir.domain import Grid
+from snncc.ir.graph import Graph
+from snncc.models.zoo import ARCHITECTURES
+from snncc.passes.base import run_passes
+from snncc.passes.canonicalise import Canonicalise
+from snncc.passes.check_spikes import CheckSpikes, verdicts
+from snncc.passes.fold_batch_norm import FoldBatchNorm
+from snncc.passes.fold_scales import FoldScales
+from snncc.passes.to_steps import ToSteps
+
+TRUTH = json.loads((Path(__file__).parents[1] / "golden" / "compliance.json").read_text())["models"]
+
+ENTRIES = {
+    r"spikformer-8-\d+": "spikformer-imagenet-8-*",
+    "spikformer-cifar-2-384": "spikformer-cifar-2-384",
+    "spikformer-dvs-2-256": "spikformer-cifar10dvs-2-256",
+    r"spikingformer-\d-\d+": "spikingformer-imagenet-*",
+    r"spikingformer-(dvs|gesture)-.*": "spikingformer-dvs-2-256",
+    r"spikingformer-cifar.*": "spikingformer-cifar-*",
+    r"spikingformer-cml-.*": "spikingformer-cml-*",
+    r"sew-resnet(18|34|50)-add": "sew_resnet{}-ADD",
+    r"sew-resnet\d+-i?and": "sew_resnet*-AND|IAND",
+    r"ms-resnet(18|34)": "ms_resnet{}",
+    r"sdt-.*": "sdt-v1-*",
+}
+
+NARROW: dict[str, dict[str, Any]] = {
+    "spikformer-8-512": {"dim": 32, "heads": 4, "img_size": 32},
+    "spikformer-cifar-2-384": {"dim": 32, "heads": 4},
+    "spikformer-dvs-2-256": {"dim": 32, "heads": 4, "img_size": 32},
+    "spikingformer-8-512": {"dim": 32, "heads": 4, "img_size": 32},
+    "spikingformer-dvs-2-256": {"dim": 32, "heads": 4, "img_size": 32},
+    "spikingformer-cifar-4-384": {"dim": 48},
+}
+
+
+def entry(name: str) -> str | None:
+    """The entry of the truth that is about a network."""
+    found = ((re.fullmatch(pattern, name), key) for pattern, key in ENTRIES.items())
+    return next((key.format(*match.groups()) for match, key in found if match), None)
+
+
+def step_graph(name: str, **overrides: Any) -> Graph:
+    """The step graph of a network without weights."""
+    architecture = ARCHITECTURES[name].configure(**overrides)
+    with torch.device("meta"):
+        network = architecture.build().eval()
+        example = torch.empty(1, *architecture.input_shape)
+    tensor = trace(network, example)
+    return run_passes(tensor, [Canonicalise(), ToSteps(), Canonicalise()]).graph
+
+
+def agrees(finding: Diagnostic, values: str) -> bool:
+    """Whether a finding says what the truth says of the values that a layer reads."""
+    if exact := re.fullmatch(r"\{0\.\.(\d+)\}", values):
+        return (finding.domain, finding.allowed_by) == (dom.integers(0, int(exact[1])), None)
+    if mean := re.search(r"mean .*\{0(?:\.\.|,)(\d+)\}", values):
+        grid = finding.domain
+        widest = isinstance(grid, Grid) and grid.lo == 0 and float(grid.maximum)
+        return widest == pytest.approx(int(mean[1])) and finding.allowed_by == "policy: head"
+    roles = {"pixels": "policy: encoder", "mean": "policy: head"}
+    role = next((role for word, role in roles.items() if word in values), None)
+    return (finding.domain, finding.allowed_by) == (dom.REAL, role)
+
+
+def held_to_the_truth(name: str, graph: Graph) -> None:
+    """Compare paths and sets of all findings."""
+    truth = {f["path"]: f["set"] for f in TRUTH[entry(name) or ""]["flagged"]}
+    findings = {d.source.module: d for d in CheckSpikes().run(graph).diagnostics}
+    assert findings.keys() == truth.keys()
+    wrong = {p: (str(d.domain), truth[p]) for p, d in findings.items() if not agrees(d, truth[p])}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_networks(name: str) -> None:
+    graph = step_graph(name, **NARROW[name])
+    held_to_the_truth(name, graph)
+    products = [v for v in verdicts(graph) if v.kind in ("matmul", "mask")]
+    assert products
+    assert all(v.is_spike_driven for v in products)
+
+
+def test_folding_leaves_neither_factors_nor_batch_norms() -> None:
+    graph = step_graph("spikingformer-cifar-2-384", dim=32, heads=4)
+    folded = run_passes(graph, [FoldScales(), FoldBatchNorm(), Canonicalise()])
+    assert folded.diagnostics == ()
+    assert not folded.graph.of_kind("scale", "batch_norm", "avg_pool", "foreign", "constant")
+
+
+def test_the_verdict_does_not_depend_on_folding() -> None:
+    graph = step_graph("spikformer-cifar-2-384", dim=32, heads=4)
+    folded = run_passes(graph, [FoldScales(), FoldBatchNorm(), Canonicalise()]).graph
+
+    def flagged(each: Graph) -> list[tuple[str, str]]:
+        found = CheckSpikes().run(each).diagnostics
+        return [(d.source.module, str(d.domain)) for d in found if not d.allowed_by]
+
+    assert flagged(folded) == flagged(graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if entry(name)])
+def test_published_networks(name: str) -> None:
+    graph = step_graph(name)
+    held_to_the_truth(name, graph)
+    start = time.perf_counter()
+    folded = run_passes(graph, [CheckSpikes(), FoldScales(), FoldBatchNorm(), Canonicalise()])
+    assert time.perf_counter() - start < 10
+    assert not folded.graph.of_kind("batch_norm")
+    assert {abs(getattr(op, "factor", 0)) for op in folded.graph.of_kind("scale")} <= {1}
