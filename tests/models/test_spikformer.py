@@ -22,6 +22,7 @@ FORM_OPTIONS: dict[str, dict[str, Any]] = {
     "spikformer": {**TINY, "img_size": 64},
     "spikformer-cifar": {**TINY, "img_size": 16},
     "spikformer-dvs": {**TINY, "img_size": 64, "T": 5},
+    "spikformer-cml-cifar": {**TINY, "img_size": 16},
 }
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 LAYERS = ("attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -29,20 +30,32 @@ DEAD = {
     "spikformer": set(),
     "spikformer-cifar": set(),
     "spikformer-dvs": {"pos_embed", "norm.weight", "norm.bias"},
+    "spikformer-cml-cifar": set(),
 }
-POOLS = {"spikformer": (0, 1, 2, 3), "spikformer-cifar": (2, 3), "spikformer-dvs": (0, 1, 2, 3)}
+POOLS = {
+    "spikformer": (0, 1, 2, 3),
+    "spikformer-cifar": (2, 3),
+    "spikformer-dvs": (0, 1, 2, 3),
+    "spikformer-cml-cifar": (2, 3),
+}
+PROJ = ("proj_{}", "proj_{}1", "proj_{}2", "proj_{}3")
+TOKENIZER = {
+    **dict.fromkeys(FORM_OPTIONS, PROJ),
+    "spikformer-cml-cifar": ("block1_{}", "block2_{}", "block3_{}", "block4_{}"),
+}
+"""Names of each stage's parts: of its `conv`, `bn` and `lif`."""
 
 
 def kind(form: str) -> str:
     """What the layers of a block are called: `q_conv` or `q_linear`."""
-    return "linear" if form == "spikformer-cifar" else "conv"
+    return "linear" if form.endswith("cifar") else "conv"
 
 
 @pytest.mark.parametrize("form", FORM_OPTIONS)
 def test_parameter_names_are_the_official_ones(form: str) -> None:
     model = FORMS[form].build(**FORM_OPTIONS[form])
     expected = DEAD[form] | {"head.weight", "head.bias"}
-    for stage in ("proj_{}", "proj_{}1", "proj_{}2", "proj_{}3", "rpe_{}"):
+    for stage in (*TOKENIZER[form], "rpe_{}"):
         expected |= {f"patch_embed.{stage.format('conv')}.weight"}
         expected |= {f"patch_embed.{stage.format('bn')}.{key}" for key in NORM}
     for b in range(2):
@@ -60,7 +73,7 @@ def test_neurons_have_the_official_names_and_constants(form: str) -> None:
     model = FORMS[form].build(**FORM_OPTIONS[form])
     neurons = {name: m for name, m in model.named_modules() if isinstance(m, LIF)}
     assert neurons.keys() == {
-        *(f"patch_embed.{name}" for name in ("proj_lif", "proj_lif1", "proj_lif2", "proj_lif3")),
+        *(f"patch_embed.{name.format('lif')}" for name in TOKENIZER[form]),
         "patch_embed.rpe_lif",
         *(f"block.{b}.{layer}_lif" for b in range(2) for layer in (*LAYERS, "attn.attn")),
     }
@@ -78,9 +91,11 @@ class OneStep:
 
     def layer(self, path: str, x: Tensor) -> Tensor:
         """Weigh, normalise and fire, channels first: `[C, ...]` to spikes `[C', ...]`."""
-        block, _, name = path.rpartition(".")
-        stem, suffix = (name[:-1], name[-1]) if name[-1] in "123" and "proj" in name else (name, "")
-        weight, bias, norm = self.parts(block, stem, suffix)
+        return self.neuron(self.part(path, "lif"), self.current(path, x))
+
+    def current(self, path: str, x: Tensor) -> Tensor:
+        """Weigh and normalise."""
+        weight, bias, norm = self.parts(path)
         if x.dim() == 3 and weight.dim() == 4 and weight.shape[-1] == 3:
             current = nn.functional.conv2d(x[None], weight, bias, padding=1)[0]
         else:
@@ -90,20 +105,25 @@ class OneStep:
         shape = (-1, *[1] * (x.dim() - 1))
         scale = norm["weight"] / (norm["running_var"] + 1e-5).sqrt()
         current = current - norm["running_mean"].reshape(shape)
-        return self.neuron(
-            f"{block}.{stem}_lif{suffix}",
-            current * scale.reshape(shape) + norm["bias"].reshape(shape),
-        )
+        return current * scale.reshape(shape) + norm["bias"].reshape(shape)
 
-    def parts(
-        self, block: str, stem: str, suffix: str
-    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    def part(self, path: str, part: str) -> str:
+        """Name of a part: `rpe_{}` or `block.0.attn.q` to its `conv` or `linear`, `bn`, `lif`."""
+        part = kind(self.form) if part == "weight" and path.startswith("block") else part
+        part = "conv" if part == "weight" else part
+        return path.format(part) if "{}" in path else f"{path}_{part}"
+
+    def parts(self, path: str) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Weight, bias and batch norm of a layer, straight from the state dict."""
         state = self.model.state_dict()
-        name = kind(self.form) if block.startswith("block") else "conv"
-        path = f"{block}.{stem}_{name}{suffix}"
-        norm = {key: state[f"{block}.{stem}_bn{suffix}.{key}"] for key in NORM}
-        return state[f"{path}.weight"], state.get(f"{path}.bias"), norm
+        weights, bn = self.part(path, "weight"), self.part(path, "bn")
+        norm = {key: state[f"{bn}.{key}"] for key in NORM}
+        return state[f"{weights}.weight"], state.get(f"{weights}.bias"), norm
+
+    def pool(self, stage: int, x: Tensor) -> Tensor:
+        if stage not in POOLS[self.form]:
+            return x
+        return nn.functional.max_pool2d(x[None], 3, 2, 1)[0]
 
     def neuron(self, path: str, x: Tensor) -> Tensor:
         v = self.v.get(path, torch.zeros_like(x))
@@ -124,11 +144,13 @@ class OneStep:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`[C_in, H, W]` to the stream `[C, N]`."""
-        for i, name in enumerate(("proj", "proj1", "proj2", "proj3")):
-            x = self.layer(f"patch_embed.{name}", x)
-            if i in POOLS[self.form]:
-                x = nn.functional.max_pool2d(x[None], 3, 2, 1)[0]
-        x = (x + self.layer("patch_embed.rpe", x)).flatten(1)
+        for i, stage in enumerate(TOKENIZER[self.form]):
+            path = f"patch_embed.{stage}"
+            if "cml" in self.form:
+                x = self.neuron(self.part(path, "lif"), self.pool(i, self.current(path, x)))
+            else:
+                x = self.pool(i, self.layer(path, x))
+        x = (x + self.layer("patch_embed.rpe_{}", x)).flatten(1)
         for b in range(2):
             x = x + self.attention(f"block.{b}", x)
             hidden = self.layer(f"block.{b}.mlp.fc1", x)
@@ -164,7 +186,7 @@ def test_the_stream_grows_by_one_with_each_sum(
         for layer in ("attn.q", "attn.k", "attn.v", "mlp.fc1")
     }
     for path, value in read.items():
-        if path in ("patch_embed.proj_conv", "head"):
+        if path in (f"patch_embed.{TOKENIZER[form][0].format('conv')}", "head"):
             continue
         found = {int(v) for v in value.flatten().tolist()}
         assert torch.equal(value, value.round()), path

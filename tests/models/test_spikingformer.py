@@ -22,6 +22,9 @@ FORM_OPTIONS: dict[str, dict[str, Any]] = {
     "spikingformer": {**TINY, "img_size": 64},
     "spikingformer-cifar": {**TINY, "img_size": 16},
     "spikingformer-dvs": {**TINY, "img_size": 64, "T": 5},
+    "spikingformer-cml": {**TINY, "img_size": 64},
+    "spikingformer-cml-cifar": {**TINY, "img_size": 16},
+    "spikingformer-cml-dvs": {**TINY, "img_size": 64, "T": 5},
 }
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 BLOCK_KEYS = {
@@ -32,15 +35,20 @@ BLOCK_KEYS = {
     *(f"mlp.{name}_conv.{key}" for name in ("mlp1", "mlp2") for key in ("weight", "bias")),
     *(f"mlp.{name}_bn.{key}" for name in ("mlp1", "mlp2") for key in NORM),
 }
+STAGES = ("proj", "proj1", "proj2", "proj3", "proj4")
 TOKENIZER = {
-    "spikingformer": ("proj", "proj1", "proj2", "proj3", "proj4"),
+    **dict.fromkeys(FORM_OPTIONS, STAGES),
     "spikingformer-cifar": ("block0", "block1", "block2", "block3", "block4"),
-    "spikingformer-dvs": ("proj", "proj1", "proj2", "proj3", "proj4"),
 }
-POOLS = {
-    "spikingformer": ("maxpool1", "maxpool2", "maxpool3", "maxpool4"),
-    "spikingformer-cifar": ("block3_mp", "block4_mp"),
-    "spikingformer-dvs": ("maxpool1", "maxpool2", "maxpool3", "maxpool4"),
+IN_EVERY_STAGE = ("maxpool1", "maxpool2", "maxpool3", "maxpool4")
+BEFORE_EVERY_NEURON = ("maxpool", "maxpool1", "maxpool2", "maxpool3")
+POOLS: dict[str, dict[int, str]] = {
+    "spikingformer": dict(enumerate(IN_EVERY_STAGE, start=1)),
+    "spikingformer-cifar": {3: "block3_mp", 4: "block4_mp"},
+    "spikingformer-dvs": dict(enumerate(IN_EVERY_STAGE, start=1)),
+    "spikingformer-cml": dict(enumerate(BEFORE_EVERY_NEURON, start=1)),
+    "spikingformer-cml-cifar": {3: "proj2_mp", 4: "proj3_mp"},
+    "spikingformer-cml-dvs": dict(enumerate(BEFORE_EVERY_NEURON, start=1)),
 }
 
 
@@ -64,12 +72,12 @@ def test_neurons_and_pools_have_the_official_names_and_constants(form: str) -> N
         *(f"block.{i}.attn.{name}" for i in range(2) for name in attn),
         *(f"block.{i}.mlp.{name}" for i in range(2) for name in ("mlp1_lif", "mlp2_lif")),
     }
-    tau = 1.5 if form == "spikingformer-dvs" else 2.0
+    tau = {"spikingformer-dvs": 1.5, "spikingformer-cml-dvs": 1.75}.get(form, 2.0)
     for name, lif in neurons.items():
         threshold = 0.5 if name.endswith("attn_lif") else 1.0
         assert (lif.tau, lif.v_threshold, lif.v_reset, lif.decay_input) == (tau, threshold, 0, True)
     pools = {name for name, m in model.named_modules() if isinstance(m, nn.MaxPool2d)}
-    assert pools == {f"patch_embed.{name}" for name in POOLS[form]}
+    assert pools == {f"patch_embed.{name}" for name in POOLS[form].values()}
 
 
 class OneStep:
@@ -95,6 +103,11 @@ class OneStep:
         out: Tensor = norm(conv(x[None]))
         return out[0]
 
+    def pool(self, stage: int, x: Tensor) -> Tensor:
+        if stage not in POOLS[self.form]:
+            return x
+        return nn.functional.max_pool2d(x[None], 3, 2, 1)[0]
+
     def attention(self, block: str, x: Tensor) -> Tensor:
         """softmax-free attention, one head at a time, one pair of tokens at a time."""
         flat = self.neuron(f"{block}.attn.proj_lif", x).flatten(1)
@@ -115,9 +128,10 @@ class OneStep:
         stem, *stages = TOKENIZER[self.form]
         x = self.conv(f"patch_embed.{stem}", x)
         for i, stage in enumerate(stages, start=1):
-            x = self.neuron(f"patch_embed.{stage}_lif", x)
-            if any(str(i) in pool for pool in POOLS[self.form]):
-                x = nn.functional.max_pool2d(x[None], 3, 2, 1)[0]
+            if "cml" in self.form:
+                x = self.neuron(f"patch_embed.{stage}_lif", self.pool(i, x))
+            else:
+                x = self.pool(i, self.neuron(f"patch_embed.{stage}_lif", x))
             x = self.conv(f"patch_embed.{stage}", x)
         for b in range(2):
             x = x + self.attention(f"block.{b}", x)
@@ -133,7 +147,7 @@ def test_the_network_is_its_time_steps_one_after_another(form: str, lively: Live
     logits = model(x)
     steps = FORMS[form].configure(**FORM_OPTIONS[form]).config.T
     for sample, expected in zip(x, logits, strict=True):
-        frames = sample if form == "spikingformer-dvs" else [sample] * steps
+        frames = sample if form.endswith("dvs") else [sample] * steps
         step = OneStep(model, form)
         stream = torch.stack([step(frame) for frame in frames])
         head = model.get_submodule("head")
@@ -157,6 +171,8 @@ def test_products_are_in_the_official_order() -> None:
     assert VARIANTS["imagenet"].product is attention.product_kv_first
     assert VARIANTS["cifar"].product is attention.product_qk_first
     assert VARIANTS["dvs"].product is attention.product_qk_first
+    for name in ("imagenet", "cifar", "dvs"):
+        assert VARIANTS[f"{name}-cml"].product is VARIANTS[name].product
 
 
 def test_which_stages_pool_can_be_chosen() -> None:
