@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from snncc.ir.graph import Array, Graph, IRError, Op
-from snncc.ir.interpret import read_input, write_output
+from snncc.ir.interpret import neuron_weights, read_input, write_output
 from snncc.ir.ops import Input, IntegerNeuron, Neuron, Output
 from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
 from snncc.ir.timing import Timing, timings
@@ -99,19 +99,19 @@ class Executor:
 
 
 def _neuron(op: Neuron, x: Array) -> Array:
-    spikes = np.empty(x.shape, np.int8)
-    state = None
-    for t, current in enumerate(x.astype(np.float64, copy=False)):
-        spikes[t], _, state = neuron_step(op, current, state)
-    return spikes
+    state, out = None, []
+    for current in x.astype(np.float64, copy=False):
+        fired, _, state = neuron_step(op, current, state)
+        out.append(fired)
+    return np.stack(out)
 
 
 def _integer_neuron(op: IntegerNeuron, x: Array, graph: Graph) -> tuple[Array, tuple[int, int]]:
-    threshold = cast(Array, graph.weights[op.threshold]).astype(np.int64)
+    threshold, unit = neuron_weights(op, graph)
     spikes = np.empty(x.shape, np.int8)
     state, lowest, highest = None, 0, 0
     for t, current in enumerate(x):
-        spikes[t], potential, state = integer_neuron_step(op, threshold, current, state)
+        spikes[t], potential, state = integer_neuron_step(op, threshold, current, state, unit)
         lowest = min(lowest, int(potential.min(initial=0)))
         highest = max(highest, int(potential.max(initial=0)))
     return spikes, (lowest, highest)

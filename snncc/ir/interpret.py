@@ -79,12 +79,18 @@ def _step_value(
         return spikes
     if op.kind == "integer_neuron":
         neuron = cast(IntegerNeuron, op)
-        threshold = cast(Array, graph.weights[neuron.threshold])
+        threshold, unit = neuron_weights(neuron, graph)
         spikes, _, states[op.name] = integer_neuron_step(
-            neuron, threshold, inputs[0], states.get(op.name)
+            neuron, threshold, inputs[0], states.get(op.name), unit
         )
         return spikes
     return apply(op, inputs, graph.weights, lead=1)
+
+
+def neuron_weights(op: IntegerNeuron, graph: Graph) -> tuple[Array, Array | None]:
+    """Return the threshold and, where it has one, the unit of an integer neuron layer."""
+    unit = None if op.unit is None else cast(Array, graph.weights[op.unit])
+    return cast(Array, graph.weights[op.threshold]), unit
 
 
 def _sum_type(x: Array) -> type:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from snncc.ir import domain as dom
-from snncc.ir.domain import REAL, SPIKE, Domain
+from snncc.ir.domain import REAL, Domain
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 
@@ -150,6 +150,8 @@ class Neuron(Op):
     ``r`` = ``v_reset`` or 0; integrate-and-fire (``tau`` None) is ``H = V + X``.
     ``S = H >= v_threshold`` (``>`` where ``strict``). Then ``V = v_reset`` where S, or with
     ``v_reset`` None (soft) ``V = H - v_threshold S``. V starts at ``r``.
+    With ``levels`` L > 1 (integer firing) ``S = round(clip(H / v_threshold, 0, L))``, rounded
+    ``half_even`` or ``half_up``, and the result is ``S / norm``.
     On the tensor level axis 0 is time.
     """
 
@@ -159,10 +161,13 @@ class Neuron(Op):
     v_threshold: float = 1.0
     v_reset: float | None = 0.0
     strict: bool = False
+    levels: int = 1
+    rounding: Literal["half_even", "half_up"] = "half_even"
+    norm: float = 1.0
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
-        """Spikes, whatever comes in."""
-        return Type(inputs[0].shape, SPIKE)
+        """Spikes, whatever comes in; with levels, their count on a grid."""
+        return Type(inputs[0].shape, dom.scale(dom.integers(0, self.levels), 1 / self.norm))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,22 +176,29 @@ class IntegerNeuron(Op):
 
     ``U' = rz(U (4096 - decay) / 4096) + (X << shift)`` with ``rz`` rounding toward zero,
     ``S = U' >= threshold``; then ``U = 0`` where S (hard reset) or ``U = U' - threshold S`` (soft).
-    ``threshold`` is an integer array that broadcasts to the shape of a step.
+    ``threshold`` is an integer array that broadcasts to the shape of a step. With ``levels`` L > 1
+    it has one more axis in front, of L rising thresholds; S counts those that are reached, and
+    a soft reset takes off ``unit S``.
     """
 
     kind = "integer_neuron"
-    weight_fields: ClassVar[tuple[str, ...]] = ("threshold",)
+    weight_fields: ClassVar[tuple[str, ...]] = ("threshold", "unit")
     threshold: str
+    unit: str | None = None
     decay: int
     shift: int
     reset: Literal["hard", "soft"] = "hard"
+    levels: int = 1
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
-        """Spikes; the current must be integer."""
+        """Spikes, or their count; the current must be integer."""
         if not dom.is_integer(inputs[0].domain):
             raise IRError(f"current is {inputs[0].domain}, not an integer")
-        require_broadcast(tuple(weights[self.threshold].shape), inputs[0].shape)
-        return Type(inputs[0].shape, SPIKE)
+        shape = tuple(weights[self.threshold].shape)
+        if self.levels > 1 and shape[:1] != (self.levels,):
+            raise IRError(f"thresholds of shape {shape} are not {self.levels} levels")
+        require_broadcast(shape if self.levels == 1 else shape[1:], inputs[0].shape)
+        return Type(inputs[0].shape, dom.integers(0, self.levels))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def shift_toward_zero(x: Array, bits: int) -> Array:
 
 
 def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Array]:
-    """Return (spikes, membrane potential at the compare, state after) of one time step.
+    """Return (result, membrane potential at the compare, state after) of one time step.
 
     ``v`` is the state before, None at the start. Equations in ``ops.Neuron``.
     """
@@ -80,26 +80,38 @@ def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Ar
         h = before + (x - (before - rest)) / op.tau
     else:
         h = before - (before - rest) / op.tau + x
-    spikes = h > op.v_threshold if op.strict else h >= op.v_threshold
-    after = np.where(spikes, rest, h) if op.v_reset is not None else h - op.v_threshold * spikes
-    return spikes.astype(np.int8), h, after
+    spikes = _fire(op, h)
+    after = np.where(spikes > 0, rest, h) if op.v_reset is not None else h - op.v_threshold * spikes
+    return spikes if op.norm == 1.0 else spikes / op.norm, h, after
+
+
+def _fire(op: Neuron, h: Array) -> Array:
+    """Return how many spikes each neuron fires at potential ``h``, as int8."""
+    if op.levels == 1:
+        return (h > op.v_threshold if op.strict else h >= op.v_threshold).astype(np.int8)
+    clipped = np.clip(h / op.v_threshold, 0, op.levels)
+    counts = np.rint(clipped) if op.rounding == "half_even" else np.floor(clipped + 0.5)
+    return counts.astype(np.int8)
 
 
 def integer_neuron_step(
-    op: IntegerNeuron, threshold: Array, x: Array, u: Array | None
+    op: IntegerNeuron, threshold: Array, x: Array, u: Array | None, unit: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Return (spikes, potential at the compare, state after) of one time step, all integers.
 
-    Equations in ``ops.IntegerNeuron``.
+    ``threshold`` and ``unit`` are the op's weights. Equations in ``ops.IntegerNeuron``.
     """
+    threshold = threshold.astype(np.int64)
     current = x.astype(np.int64) << op.shift
     if u is None:
         h = current
     else:
         h = shift_toward_zero(u * ((1 << DECAY_BITS) - op.decay), DECAY_BITS) + current
-    spikes = h >= threshold
-    after = np.where(spikes, 0, h) if op.reset == "hard" else h - threshold * spikes
-    return spikes.astype(np.int8), h, after
+    levels = [threshold] if op.levels == 1 else list(threshold)
+    spikes = sum((h >= level).astype(np.int8) for level in levels)
+    taken = threshold if unit is None else unit
+    after = np.where(spikes > 0, 0, h) if op.reset == "hard" else h - taken * spikes
+    return np.asarray(spikes), h, after
 
 
 def apply(op: Op, inputs: tuple[Array, ...], weights: Weights, lead: int) -> Array:

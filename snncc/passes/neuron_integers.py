@@ -26,6 +26,8 @@ _SLACK = Fraction(1, 10**9)
 class NeuronPlan:
     """The integers of a neuron layer and what is proved of them.
 
+    ``threshold`` is ``(1,)`` or one a channel; with levels ``(levels, 1)`` or ``(levels, C)``, and
+    ``unit`` is then what a soft reset takes off for each spike.
     ``exact``: every spike is that of the recurrence in real numbers on the same currents.
     ``bound``: no potential can be larger in absolute value, in any input; ``limit`` is the width's.
     """
@@ -33,6 +35,7 @@ class NeuronPlan:
     decay: int
     shift: int
     threshold: Array
+    unit: Array | None
     exact: bool
     bound: int
     limit: int
@@ -91,12 +94,19 @@ def _plan(
     spread = 1 << (shift - needed) if exact and needed is not None else 1
     gain = neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
     goal = gain * (neuron.v_threshold - (neuron.v_reset or 0.0))
-    threshold = np.array(
-        [_threshold(goal / u, neuron, shift, spread, exact, arithmetic) for u in unit.tolist()]
-    )
+    counts = [goal / u for u in unit.tolist()]
+    taken = None
+    if neuron.levels == 1:
+        threshold = np.array(
+            [_threshold(c, neuron, shift, spread, exact, arithmetic) for c in counts]
+        )
+    else:
+        threshold = np.array([_levels(c, neuron, shift) for c in counts]).T
+        taken = np.array([round(Fraction(c) * (1 << shift)) for c in counts])
+        exact = lossless and retention == 0
     bound = _bound(current, shift, decay, one, steps, neuron, int(threshold.max()))
     limit = (1 << (arithmetic.potential_bits.value - 1)) - 1
-    return NeuronPlan(decay, shift, threshold, exact, bound, limit)
+    return NeuronPlan(decay, shift, threshold, taken, exact, bound, limit)
 
 
 def _threshold(
@@ -119,6 +129,21 @@ def _threshold(
     if exact:
         return (-(-first // register) - 1) * register + 1
     return max(round(Fraction(first - 1, register)), 0) * register + 1
+
+
+def _levels(counts: float, neuron: Neuron, shift: int) -> list[int]:
+    """Return the least potential of each count of spikes: j fire from ``j - 1/2`` thresholds on.
+
+    Half-way potentials go to the even count, or to the larger.
+    """
+    found = []
+    for level in range(1, neuron.levels + 1):
+        real = Fraction(counts) * (1 << shift) * Fraction(2 * level - 1, 2)
+        first = math.ceil(real * (1 - _SLACK))
+        to_the_smaller = neuron.rounding == "half_even" and level % 2 == 1
+        on_the_edge = abs(first - real) <= real * _SLACK
+        found.append(first + (1 if to_the_smaller and on_the_edge else 0))
+    return found
 
 
 def _bound(

@@ -296,17 +296,18 @@ class _Builder:
                 op=op.kind,
                 hint="verify it on data, or use fewer weight bits",
             ))  # fmt: skip
-        threshold = plan.threshold
-        if threshold.size > 1:
-            axis = cast(int, cast(Current, value).axis)
-            threshold = threshold.reshape(-1, *(1,) * (len(type_.shape) - axis - 1))
         layer = LayerScales(op.name, op.source.module, plan, float(unit.min()), float(unit.max()))
         self.layers.append(layer)
         integer = IntegerNeuron(
             name=op.name, inputs=op.inputs, source=op.source, threshold=f"{op.name}.threshold",
+            unit=None if plan.unit is None else f"{op.name}.unit", levels=neuron.levels,
             decay=plan.decay, shift=plan.shift, reset="soft" if neuron.v_reset is None else "hard",
         )  # fmt: skip
-        self._emit(integer, threshold=threshold.astype(np.int32))
+        axis = value.axis if isinstance(value, Current) else None
+        weights = {"threshold": _along(plan.threshold, axis, len(type_.shape))}
+        if plan.unit is not None:
+            weights["unit"] = _along(plan.unit, axis, len(type_.shape))
+        self._emit(integer, **weights)
 
     _WRITERS: ClassVar = {
         "input": _input,
@@ -318,6 +319,13 @@ class _Builder:
         "neuron": _neuron,
         "scale": _drop,
     }
+
+
+def _along(numbers: Array, axis: int | None, rank: int) -> Array:
+    """Lay numbers, one a channel on the last axis, along one axis of a shape of that rank."""
+    if axis is None or numbers.shape[-1] == 1:
+        return numbers.astype(np.int32)
+    return numbers.reshape(*numbers.shape, *(1,) * (rank - axis - 1)).astype(np.int32)
 
 
 def _level(peaks: Array) -> float:

@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 
 from snncc.diagnostics.core import Diagnostic, Severity, rule
 from snncc.ir.graph import Graph, Op, Shape, Type
-from snncc.ir.ops import AvgPool, Concat, Permute, Reshape, Scale, Slice, Sum
+from snncc.ir.ops import AvgPool, Concat, Neuron, Permute, Reshape, Scale, Slice, Sum
 
 UNQUANTIZABLE = rule(
     "SNN301",
@@ -107,8 +107,8 @@ def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: floa
         return Current(op.name, 1.0, None)
     if op.kind in ("conv", "linear"):
         return Current(op.name, 1.0, _channel_axis(op, groups.graph))
-    if op.kind == "neuron":
-        return Fixed(1.0)
+    if isinstance(op, Neuron):
+        return Fixed(1 / op.norm)
     if op.kind in ("add", "concat"):
         return _joined(op, inputs, groups)
     if op.kind in ("matmul", "mask"):

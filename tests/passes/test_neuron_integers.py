@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from snncc.ir.domain import Grid
 from snncc.ir.ops import IntegerNeuron, Neuron
-from snncc.ir.semantics import integer_neuron_step
+from snncc.ir.semantics import integer_neuron_step, neuron_step
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
 from snncc.targets.load import load_target
 
@@ -123,3 +124,45 @@ def test_a_leak_that_is_no_power_of_two_is_not_exact() -> None:
     plan = plan_neuron(Neuron(name="n", tau=1.5), np.array([0.01]), grid(-90, 90), 4, ARITHMETIC)
     assert plan.decay == round(4096 / 1.5)
     assert not plan.exact
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rounding=st.sampled_from(["half_even", "half_up"]),
+    levels=st.integers(2, 8),
+    unit=st.sampled_from([1.0, 0.5, 0.125, 0.0123]),
+    seed=st.integers(0, 2**20),
+)
+def test_levels_without_memory_round_as_the_float_network(
+    rounding: Literal["half_even", "half_up"], levels: int, unit: float, seed: int
+) -> None:
+    neuron = Neuron(
+        name="n", tau=1.0, v_reset=None, decay_input=False, levels=levels, rounding=rounding
+    )
+    reach = round((levels + 1) / unit)
+    plan = plan_neuron(neuron, np.array([unit]), grid(-reach, reach), 3, ARITHMETIC)
+    assert plan.exact
+    currents = np.random.default_rng(seed).integers(-reach, reach + 1, (3, 64))
+    op = IntegerNeuron(
+        name="n", threshold="t", decay=plan.decay, shift=plan.shift, reset="soft", levels=levels
+    )
+    state, real_state = None, None
+    for x in currents:
+        fired, _, state = integer_neuron_step(op, plan.threshold, x, state, plan.unit)
+        wanted, _, real_state = neuron_step(neuron, x * unit, real_state)
+        assert np.array_equal(fired, wanted)
+
+
+def test_levels_with_memory_take_their_spikes_off_and_decay() -> None:
+    """v = (v - s) / 4 + x, s = round(clip(v, 0, 4)): SpikeYOLO's neuron."""
+    neuron = Neuron(name="n", tau=4 / 3, v_reset=None, decay_input=False, levels=4)
+    plan = plan_neuron(neuron, np.array([0.25]), grid(-64, 64), 3, ARITHMETIC)
+    assert plan.decay == 3072
+    op = IntegerNeuron(
+        name="n", threshold="t", decay=plan.decay, shift=plan.shift, reset="soft", levels=4
+    )
+    state, out = None, []
+    for x in ([9, 20, -3], [4, 0, 2], [1, 1, 1]):
+        fired, _, state = integer_neuron_step(op, plan.threshold, np.array(x), state, plan.unit)
+        out.append(fired.tolist())
+    assert out == [[2, 4, 0], [1, 0, 0], [0, 0, 0]]
