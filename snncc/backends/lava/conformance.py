@@ -20,6 +20,7 @@ from snncc.backends.lava.mapping import (
     StockBias,
     StockNeuron,
     exceeded,
+    refusal,
     stock_bias,
     stock_neuron,
 )
@@ -95,6 +96,9 @@ class _Lane:
     timeout: float
 
     def case(self, op: IntegerNeuron) -> ConformanceCase:
+        refused = refusal(op)
+        if refused:
+            return self._refused(op, refused)
         current = current_of(self.graph, op)
         if isinstance(current, str):
             return self._lone(op, current)

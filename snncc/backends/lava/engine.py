@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from snncc.ir.domain import Domain, Grid, is_integer
 from snncc.ir.graph import Array, Graph, Op, Shape
+from snncc.ir.interpret import neuron_weights
 from snncc.ir.ops import IntegerNeuron
 from snncc.ir.semantics import apply, integer_neuron_step
 from snncc.ir.timing import Timing, timings
@@ -103,11 +104,10 @@ class Engine:
             return _sum_over_time(self._seen.pop(op.name))
         inputs = tuple(values[name] for name in op.inputs)
         if op.kind == "integer_neuron":
-            neuron = cast(IntegerNeuron, op)
-            threshold = cast(Array, self._graph.weights[neuron.threshold])
-            state = self._states.get(op.name)
+            neuron, state = cast(IntegerNeuron, op), self._states.get(op.name)
+            threshold, unit = neuron_weights(neuron, self._graph)
             spikes, _, self._states[op.name] = integer_neuron_step(
-                neuron, threshold, inputs[0], state
+                neuron, threshold, inputs[0], state, unit
             )
             return spikes
         return apply(op, inputs, self._graph.weights, lead=1)

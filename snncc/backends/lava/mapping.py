@@ -53,8 +53,9 @@ class StockBias:
 
 def stock_neuron(op: IntegerNeuron, threshold: Array, steps: int) -> StockNeuron | str:
     """Return the stock parameters for neurons with these thresholds, or why there are none."""
-    if op.reset != "hard":
-        return "soft reset: stock neurons reset to zero"
+    refused = refusal(op)
+    if refused:
+        return refused
     places = (steps - 1) * decay_places(op.decay)
     if op.shift >= places:
         return StockNeuron(places, op.decay, _strict(threshold, op.shift - places))
@@ -63,6 +64,13 @@ def stock_neuron(op: IntegerNeuron, threshold: Array, steps: int) -> StockNeuron
     if np.any((threshold - 1) % (1 << STOCK_SHIFT)):
         return "rounds, and thresholds are not one above a multiple of 64"
     return StockNeuron(op.shift - STOCK_SHIFT, op.decay, (threshold - 1) >> STOCK_SHIFT)
+
+
+def refusal(op: IntegerNeuron) -> str | None:
+    """Return why no stock neuron does what this one does, whatever its threshold."""
+    if op.levels > 1:
+        return f"fires up to {op.levels} spikes at once: stock neurons fire one"
+    return "soft reset: stock neurons reset to zero" if op.reset != "hard" else None
 
 
 def decay_places(decay: int) -> int:
