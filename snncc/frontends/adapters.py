@@ -92,26 +92,34 @@ def _number_or_none(module: Any, name: str) -> float | None:
     return None if getattr(module, name) is None else _number(module, name)
 
 
+_STORED = Adapter(_spikingjelly(_stored_tau))
+_NONE = Adapter(_spikingjelly(_no_tau))
+_LEARNT = Adapter(_spikingjelly(_learnt_tau))
+
 ADAPTERS: Mapping[str, Adapter] = {
     "snncc.models.neuron.LIF": Adapter(_own(_stored_tau), keeps_state=False),
     "snncc.models.neuron.IF": Adapter(_own(_no_tau), keeps_state=False),
     "snncc.models.neuron.ParametricLIF": Adapter(_own(_learnt_tau), keeps_state=False),
-    "spikingjelly.clock_driven.neuron.MultiStepLIFNode": Adapter(_spikingjelly(_stored_tau)),
-    "spikingjelly.clock_driven.neuron.MultiStepIFNode": Adapter(_spikingjelly(_no_tau)),
-    "spikingjelly.clock_driven.neuron.MultiStepParametricLIFNode": Adapter(
-        _spikingjelly(_learnt_tau)
-    ),
-    "spikingjelly.activation_based.neuron.LIFNode": Adapter(_spikingjelly(_stored_tau)),
-    "spikingjelly.activation_based.neuron.IFNode": Adapter(_spikingjelly(_no_tau)),
-    "spikingjelly.activation_based.neuron.ParametricLIFNode": Adapter(_spikingjelly(_learnt_tau)),
+    # SpikingJelly up to 0.0.0.0.14
+    "spikingjelly.clock_driven.neuron.MultiStepLIFNode": _STORED,
+    "spikingjelly.clock_driven.neuron.MultiStepIFNode": _NONE,
+    "spikingjelly.clock_driven.neuron.MultiStepParametricLIFNode": _LEARNT,
+    # SpikingJelly 0.0.0.0.14
+    "spikingjelly.activation_based.neuron.LIFNode": _STORED,
+    "spikingjelly.activation_based.neuron.IFNode": _NONE,
+    "spikingjelly.activation_based.neuron.ParametricLIFNode": _LEARNT,
+    # SpikingJelly 2.0.0
+    "spikingjelly.activation_based.neuron.lif.LIFNode": _STORED,
+    "spikingjelly.activation_based.neuron.integrate_and_fire.IFNode": _NONE,
+    "spikingjelly.activation_based.neuron.plif.ParametricLIFNode": _LEARNT,
 }
 
-STATEFUL: tuple[str, ...] = (
-    "snncc.models.neuron.SpikingNeuron",
-    "spikingjelly.clock_driven.base.MemoryModule",
-    "spikingjelly.activation_based.base.MemoryModule",
+NEURON_MODULES: tuple[str, ...] = (
+    "snncc.models.neuron",
+    "spikingjelly.clock_driven.neuron",
+    "spikingjelly.activation_based.neuron",
 )
-"""Bases of what is a neuron even where the table above does not know it."""
+"""Where every class is a neuron, even one that the table above does not know."""
 
 EQUATION: frozenset[str] = frozenset({
     "forward", "charge", "emit", "neuronal_charge", "neuronal_fire", "neuronal_reset",
@@ -140,8 +148,8 @@ def adapter_of(module: nn.Module) -> Adapter | None:
 
 
 def _is_neuron(module: nn.Module) -> bool:
-    paths = {_path(cls) for cls in type(module).__mro__}
-    return bool(paths & {*ADAPTERS, *STATEFUL})
+    places = (f"{cls.__module__}." for cls in type(module).__mro__)
+    return any(place.startswith(f"{name}.") for place in places for name in NEURON_MODULES)
 
 
 def _path(cls: type) -> str:

@@ -145,10 +145,11 @@ def recognise(
     signature = next((s for s in SIGNATURES if s.matches(tensors)), None)
     if signature is None:
         raise SnnccError(_unknown(tensors))
-    form = FORMS[signature.form]
+    settings = settings or {}
+    form = _variant(FORMS[signature.form], settings)
     shapes = {"variant": form.config.variant, **signature.sizes(tensors)}
     default = _published(form, shapes)
-    given = parse_settings(default, settings or {}, fixed=shapes)
+    given = parse_settings(default, settings, fixed=shapes)
     values, origins = dict(default.options), dict.fromkeys(default.options, "official default")
     for source, origin in (
         (_from_arguments(default, args), "args"), (shapes, "shapes"), (given, "--set"),
@@ -169,7 +170,7 @@ def configured(default: Architecture, values: Mapping[str, Any]) -> Architecture
 
 
 def parse_settings(
-    architecture: Architecture, settings: Mapping[str, str], fixed: Mapping[str, Any] | None = None
+    architecture: Architecture, settings: Mapping[str, str], fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return ``--set`` values in the types that the options have; ``fixed`` cannot be changed.
 
@@ -187,8 +188,8 @@ def parse_settings(
                 parsed[name] = parse_value(text, architecture.options[name])
             except ValueError as error:
                 problem = f"`{name}={text}`: {error}"
-        if name in parsed and fixed and parsed[name] != fixed.get(name, parsed[name]):
-            problem = f"`{name}={text}`, but the weights say {fixed[name]}"
+        if name in parsed and parsed[name] != fixed.get(name, parsed[name]):
+            problem = f"`{name}={text}`, but it is {fixed[name]}"
         if problem:
             faults.append(rules.BAD_SETTING.at(Source(), problem))
     if faults:
@@ -231,6 +232,16 @@ def load_weights(network: nn.Module, tensors: Tensors, name: str) -> None:
     if faults:
         raise SnnccError(*faults)
     network.load_state_dict(dict(tensors), strict=False)
+
+
+def _variant(form: Architecture, settings: Mapping[str, str]) -> Architecture:
+    """Return the form that ``--set variant`` asks for: some have weights of equal names."""
+    twins = {f.config.variant: f for f in FORMS.values() if f.network is form.network}
+    asked = settings.get("variant", form.config.variant)
+    if asked not in twins:
+        message = f"`variant={asked}`: {form.family} has {', '.join(twins)}"
+        raise SnnccError(rules.BAD_SETTING.at(Source(), message))
+    return twins[asked]
 
 
 def _published(form: Architecture, shapes: Mapping[str, Any]) -> Architecture:

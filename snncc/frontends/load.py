@@ -118,7 +118,7 @@ def _from_zoo(spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | N
         hint = f"did you mean {', '.join(near)}?" if near else "see `snncc inspect --list-archs`"
         raise _fault(rules.UNKNOWN_MODEL, f"there is no network `{name}`", hint)
     published = ARCHITECTURES[name]
-    given = parse_settings(published, settings)
+    given = parse_settings(published, settings, fixed={"variant": published.options.get("variant")})
     architecture = configured(published, given)
     provenance = tuple(
         Setting(option, value, "--set" if option in given else "official default")

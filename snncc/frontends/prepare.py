@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +52,26 @@ def prepared(module: nn.Module) -> Iterator[Prepared]:
         hooks.put_back()
         for each, mode in modes:
             each.training = mode
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow what is printed, logged and warned of; faults are raised all the same.
+
+    A model would print tensors without values, and torch its own insides.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def _parameters(path: str, module: nn.Module, found: Prepared) -> NeuronParameters | None:

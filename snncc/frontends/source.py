@@ -33,12 +33,6 @@ def module_path(meta: dict[str, Any]) -> str:
     return _REPEATED_CALL.sub("", stack[-1][0]) if stack else ""
 
 
-def module_class(meta: dict[str, Any]) -> str:
-    """Return the qualified class name of the innermost module that a node belongs to."""
-    stack = list((meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][1]) if stack else ""
-
-
 def innermost(frames: list[tuple[str, int]]) -> tuple[str, int]:
     """Return the innermost frame that is the model's, its file as ``portable`` writes it.
 

@@ -8,7 +8,6 @@ records becomes ops of the IR, by the table in ``aten``.
 from __future__ import annotations
 
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,8 +21,8 @@ from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.frontends import rules
 from snncc.frontends.aten import CONVERTERS
 from snncc.frontends.build import Builder, Dynamic, Static, Value
-from snncc.frontends.prepare import Prepared, prepared
-from snncc.frontends.source import innermost, module_class, source_of
+from snncc.frontends.prepare import Prepared, prepared, quiet
+from snncc.frontends.source import innermost, source_of
 from snncc.ir import ops
 from snncc.ir.graph import Graph, IRError, Source, without_dead
 
@@ -35,6 +34,12 @@ _CHECKS = ("aten._assert_tensor_metadata", "aten._assert_async", "aten._assert_s
 
 _DROPPING = ("dropout", "scaled_dot_product_attention", "rrelu")
 """Operators that draw random numbers in training alone."""
+
+_HOLDERS = {"torch.nn.modules.module", "torch.nn.modules.container"}
+"""Where torch's modules that only hold others are from."""
+
+_REFUSED = object()
+"""Stands for a value that cannot be: what is made of it is not named again."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def import_module(
     examples = (example,) if isinstance(example, Tensor) else tuple(example)
     with prepared(module) as found:
         program = _export(module, tuple(with_batch(x, batch_axis) for x in examples), found)
-        conversion = _Conversion(program)
+        conversion = _Conversion(program, layers(module))
         with torch.no_grad():
             conversion.run()
     findings = (*found.findings, *_called_twice(conversion, found), *conversion.findings)
@@ -79,8 +84,7 @@ def _export(
     module: nn.Module, examples: tuple[Tensor, ...], found: Prepared
 ) -> torch.export.ExportedProgram:
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), quiet():
             program = torch.export.export(module, examples, strict=False)
             program = program.run_decompositions(_decompositions())
     except Exception as error:
@@ -101,13 +105,12 @@ def _decompositions() -> dict[Any, Any]:
 def _export_fault(module: nn.Module, error: Exception) -> Diagnostic:
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
     source = Source(_failing_module(module, error), *innermost(frames))
+    if "DataDependent" in type(error).__name__ or "data-dependent" in str(error).lower():
+        message = "what the code does here depends on values that the network computes"
+        return rules.DATA_DEPENDENT.at(source, message)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
-    kinds = ("DataDependent", "UserError", "UnsupportedInputs")
-    rule = rules.UNTRACEABLE
-    if kinds[0] in type(error).__name__ or "data-dependent" in str(error).lower():
-        rule = rules.DATA_DEPENDENT
-    return rule.at(source, f"the network cannot be traced: {reason}")
+    return rules.UNTRACEABLE.at(source, f"the network cannot be traced: {reason}")
 
 
 def _failing_module(module: nn.Module, error: Exception) -> str:
@@ -136,16 +139,19 @@ def _called_twice(conversion: _Conversion, found: Prepared) -> list[Diagnostic]:
 class _Conversion:
     """Goes through an exported program in order; ``build`` holds the ops made so far."""
 
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, layers: frozenset[str]) -> None:
         self.build = Builder()
         self.findings: list[Diagnostic] = []
         self._program = program
+        self._layers = layers
         self._values: dict[Node, Any] = {}
 
     def run(self) -> None:
         """Convert every node."""
         for node in self._program.graph.nodes:
-            self.build.at(_source(node), owner=_does_one_thing(node))
+            source = _source(node)
+            owner = source.module in self._layers or operator_name(node.target) == "snncc.neuron"
+            self.build.at(source, owner=owner)
             if node.op == "placeholder":
                 self._values[node] = self._placeholder(node)
             elif node.op == "call_function":
@@ -181,14 +187,22 @@ class _Conversion:
         target = operator_name(node.target)
         if target == "_operator.getitem":
             made, index = self._values[node.args[0]], node.args[1]  # type: ignore[index]
+            if made is _REFUSED:
+                return made
             return made(index) if callable(made) else made[index]
         if target in _CHECKS:
             return None
+        arguments = self._arguments(node)
+        if any(leaf is _REFUSED for leaf in _leaves(arguments)):
+            return _REFUSED
         if _is_random(node.target):
             self._refuse(node, f"`{target}` gives random numbers")
-        arguments = self._arguments(node)
         if _all_static(arguments):
             return self._evaluated(node)
+        if not _is_fixed(node.meta.get("val")):
+            message = f"the result of `{target}` depends on values that the network computes"
+            self.findings.append(rules.DATA_DEPENDENT.at(_source(node), message, op=target))
+            return _REFUSED
         shape = _shape(node.meta.get("val"))
         try:
             converter = CONVERTERS.get(target)
@@ -235,10 +249,7 @@ class _Conversion:
         made = node.meta.get("val")
 
         def one(result: object, name: str) -> Value:
-            shape = _shape(result)
-            if shape is None:
-                self._refuse(node, f"the result of `{name}` has no fixed shape")
-            return self.build.emit(ops.Foreign, *inputs, target=name, shape=shape or ())
+            return self.build.emit(ops.Foreign, *inputs, target=name, shape=_shape(result) or ())
 
         if isinstance(made, list | tuple):
             return lambda index: one(made[index], f"{target}[{index}]")
@@ -254,6 +265,8 @@ class _Conversion:
             if spec.kind is kind
         ]
         tensors = [r for r in results if isinstance(r, Static | Dynamic)]
+        if not tensors and _REFUSED in results:
+            return
         if not tensors:
             self._refuse(node, "the network returns no tensor")
             return
@@ -288,11 +301,18 @@ def _source(node: Node) -> Source:
     return source_of(node.meta)
 
 
-def _does_one_thing(node: Node) -> bool:
-    """Whether the module that a node belongs to is a layer, so that its op takes its name."""
-    if operator_name(node.target) == "snncc.neuron":
-        return True
-    return module_class(node.meta).startswith("torch.nn.modules.")
+def layers(module: nn.Module) -> frozenset[str]:
+    """Return the paths of modules that do one thing, so that their op takes their name.
+
+    That is torch's own layers and what inherits from them.
+    """
+    every = module.named_modules(remove_duplicate=False)
+    return frozenset(path for path, each in every if _is_layer(type(each)))
+
+
+def _is_layer(cls: type[nn.Module]) -> bool:
+    places = {base.__module__ for base in cls.__mro__} - _HOLDERS
+    return any(place.startswith("torch.nn.modules.") for place in places)
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
@@ -300,6 +320,12 @@ def _shape(value: object) -> tuple[int, ...] | None:
     if not isinstance(value, Tensor) or not all(isinstance(n, int) for n in value.shape):
         return None
     return tuple(value.shape)
+
+
+def _is_fixed(result: object) -> bool:
+    """Whether a node gives tensors whose sizes are known."""
+    results = result if isinstance(result, list | tuple) else [result]
+    return all(r is None or _shape(r) is not None for r in results)
 
 
 def _all_static(arguments: Mapping[str, Any]) -> bool:

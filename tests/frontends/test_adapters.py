@@ -31,10 +31,11 @@ def foreign_class(path: str, *bases: type, **members: Any) -> Any:
 
 CLOCK, ACTIVATION = "spikingjelly.clock_driven", "spikingjelly.activation_based"
 Memory = foreign_class(f"{CLOCK}.base.MemoryModule")
-ClockLIF = foreign_class(f"{CLOCK}.neuron.LIFNode", Memory, neuronal_charge=lambda _: None)
+Base = foreign_class(f"{CLOCK}.neuron.BaseNode", Memory)
+ClockLIF = foreign_class(f"{CLOCK}.neuron.LIFNode", Base, neuronal_charge=lambda _: None)
 MultiLIF = foreign_class(f"{CLOCK}.neuron.MultiStepLIFNode", ClockLIF, forward=lambda _, x: x)
-MultiIF = foreign_class(f"{CLOCK}.neuron.MultiStepIFNode", Memory)
-MultiPLIF = foreign_class(f"{CLOCK}.neuron.MultiStepParametricLIFNode", Memory)
+MultiIF = foreign_class(f"{CLOCK}.neuron.MultiStepIFNode", Base)
+MultiPLIF = foreign_class(f"{CLOCK}.neuron.MultiStepParametricLIFNode", Base)
 ActivationLIF = foreign_class(f"{ACTIVATION}.neuron.LIFNode")
 
 
@@ -72,6 +73,10 @@ def refusals(module: nn.Module, x: Tensor) -> list[Diagnostic]:
             made(ActivationLIF, tau=4.0, decay_input=False, step_mode="m"),
             NeuronParameters(tau=4.0, decay_input=False),
         ),
+        (
+            made(foreign_class(f"{ACTIVATION}.neuron.lif.LIFNode"), tau=2.0),
+            NeuronParameters(tau=2.0),
+        ),
         (made(foreign_class("mine.LIF", MultiLIF), tau=3.0), NeuronParameters(tau=3.0)),
         (made(MultiIF, v_threshold=torch.tensor([2.0])), NeuronParameters(tau=None, v_threshold=2)),
     ],
@@ -85,7 +90,7 @@ def test_parameters(module: nn.Module, wanted: NeuronParameters) -> None:
     [
         (made(ActivationLIF, tau=2.0, step_mode="s"), "one time step a call"),
         (made(ClockLIF), "`spikingjelly.clock_driven.neuron.LIFNode` defines `neuronal_charge`"),
-        (made(foreign_class(f"{CLOCK}.neuron.Izhikevich", Memory)), "no adapter knows"),
+        (made(foreign_class(f"{CLOCK}.neuron.Izhikevich", Base)), "no adapter knows"),
         (
             made(foreign_class("mine.Odd", MultiLIF, neuronal_charge=lambda _: None), tau=2.0),
             "`mine.Odd` defines `neuronal_charge` itself",
@@ -107,6 +112,8 @@ def test_neurons_that_cannot_be_read(module: nn.Module, reason: str) -> None:
 def test_other_modules_are_no_neurons() -> None:
     assert adapter_of(nn.Linear(2, 2)) is None
     assert adapter_of(NeuronLayer()) is None
+    dropout = foreign_class(f"{CLOCK}.layer.Dropout", Memory, forward=lambda _, x: x)
+    assert adapter_of(dropout()) is None
 
 
 NEURONS: list[SpikingNeuron] = [

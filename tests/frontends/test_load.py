@@ -13,12 +13,11 @@ from torch import nn
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends.families import SIGNATURES, recognise
 from snncc.frontends.load import import_model, load_model
-from snncc.models.zoo import ARCHITECTURES, FORMS
+from snncc.models.zoo import ARCHITECTURES, FORMS, SIZES
 
 TINY: dict[str, Any] = {"depth": 2, "dim": 32, "heads": 4, "img_size": 16, "classes": 5}
 KNOWN = [signature.form for signature in SIGNATURES]
-FAMILIES = {FORMS[form].family for form in KNOWN}
-PUBLISHED = [name for name, each in ARCHITECTURES.items() if each.family in FAMILIES]
+PUBLISHED = [name for name, (form, _) in SIZES.items() if form in KNOWN]
 FACTORY = """
 import torch
 from torch import nn
@@ -116,13 +115,23 @@ def test_settings_go_before_arguments(tmp_path: Path) -> None:
         ({"heads": "0"}, "heads must be at least 1, got 0"),
         ({"tau": "0.5"}, "tau must be above 1, got 0.5"),
         ({"T": "-1"}, "T must be at least 1, got -1"),
-        ({"dim": "64"}, "`dim=64`, but the weights say 32"),
-        ({"variant": "dvs"}, "`variant=dvs`, but the weights say cifar"),
+        ({"dim": "64"}, "`dim=64`, but it is 32"),
     ],
 )
 def test_settings_that_cannot_be(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     saved(tmp_path / "c.pth.tar", "spikingformer-cifar", {"num_heads": 4})
     assert refusals(str(tmp_path / "c.pth.tar"), settings=settings) == [("SNN108", message)]
+
+
+def test_a_variant_with_weights_of_equal_names_can_be_asked_for(tmp_path: Path) -> None:
+    saved(tmp_path / "c.pth.tar", "spikingformer", {"num_heads": 4})
+    path = str(tmp_path / "c.pth.tar")
+    model = load_model(path, settings={"variant": "imagenet-cml"})
+    assert (model.options["variant"], model.name) == ("imagenet-cml", "spikingformer-cml-2-32")
+    ((code, message),) = refusals(path, settings={"variant": "cloud"})
+    assert code == "SNN108"
+    assert message.startswith("`variant=cloud`: spikingformer has imagenet, cifar, dvs")
+    assert refusals(path, settings={"variant": "cifar"})[0][0] == "SNN109"
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:

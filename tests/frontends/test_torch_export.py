@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
@@ -163,11 +165,14 @@ def refusals(module: nn.Module, x: Tensor) -> list[Diagnostic]:
 
 
 @pytest.mark.parametrize("cls", [Branching, Item, Nonzero])
-def test_what_depends_on_data_is_refused(cls: type[nn.Module]) -> None:
-    found = refusals(cls(), torch.zeros(1, 4))
-    assert {d.rule.code for d in found} <= {"SNN121", "SNN122"}
-    assert found[0].source.file == "tests/frontends/test_torch_export.py"
-    assert found[0].source.line == line_of(cls.forward, "return")
+def test_what_depends_on_data_is_refused(
+    cls: type[nn.Module], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = refusals(cls(), torch.zeros(1, 4))
+    assert found.rule.code == "SNN121"
+    assert found.source.file == "tests/frontends/test_torch_export.py"
+    assert found.source.line == line_of(cls.forward, "return")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_shapes_that_do_not_meet_are_refused_at_their_line() -> None:
@@ -251,3 +256,30 @@ def test_a_trace_has_two_samples(samples: int) -> None:
 def test_the_batch_axis_can_be_another() -> None:
     graph = trace(LIF(), torch.zeros(6, 1, 4), batch_axis=1)
     assert graph.type_of("input").shape == (6, 2, 4)
+
+
+def test_what_a_model_prints_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    class Loud(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            print(x)  # noqa: T201
+            warnings.warn("loud", stacklevel=2)
+            return x + x
+
+    trace(Loud(), torch.zeros(1, 4))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_subclasses_of_torchs_layers_give_their_name_too() -> None:
+    class Folded(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x.flatten(0, 1))
+            return y.reshape(*x.shape[:2], *y.shape[1:])
+
+    class Holder(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(self[0](x).flatten(0, 1), torch.ones(1, 2, 1, 1))
+
+    graph = trace(Holder(Folded(1, 2, 1)), torch.zeros(3, 1, 1, 4, 4), batch_axis=1)
+    assert [op.name for op in graph] == [
+        "input", "0.reshape", "0", "0.reshape_1", "reshape", "conv", "output",
+    ]  # fmt: skip
