@@ -14,6 +14,7 @@ from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.render import counted, finding_document
 from snncc.execute.accuracy import accuracy_of
 from snncc.execute.dataset import Dataset, as_dataset
+from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
 from snncc.frontends.load import Module, from_module
 from snncc.ir.io import classes_of, sample_shape
@@ -42,10 +43,12 @@ def compile_module(
     """Compile a network for a target; ``example_input`` is a batch of what it reads.
 
     ``data``, ``[N, ...]``, calibrates scales and is what the report is on, with ``labels`` also
-    how often it is right. Raises ``SnnccError``. ``write_artefact(path, result.artefact)`` keeps it.
+    how often it is right. ``artefact.write_artefact(path, result.artefact)`` keeps the result.
+    Raises ``SnnccError``.
     """
     chip = load_target(target)
     checked = check_module(module, example_input, allow=allow)
+    require_weights(checked.graph, checked.name)
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
     samples = None if dataset is None else dataset.inputs

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from snncc.artefact import Artefact
+from snncc.backends.lava.conformance import ConformanceCase, conformance, needed_values
 from snncc.backends.lava.partition import Granularity
 from snncc.backends.lava.run import LavaRun, Mismatch, run_lava, verify
-from snncc.backends.report.table import count_of
+from snncc.backends.report.table import count_of, paragraph, table
 from snncc.backends.report.text import accuracy_line
 from snncc.execute.accuracy import accuracy_of, right_share
 from snncc.execute.counts import batches
@@ -40,6 +42,12 @@ class Simulation:
     mismatches: int = 0
     first_mismatch: Mismatch | None = None
     accuracy: Mapping[str, float | None] = field(default_factory=dict)
+    conformance: tuple[ConformanceCase, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing that was compared differs, stock processes included."""
+        return not (self.mismatches or any(case.mismatches for case in self.conformance))
 
 
 def simulate(
@@ -79,6 +87,14 @@ def simulate(
     )
 
 
+def conform(artefact: Artefact, dataset: Dataset, samples: int = 2) -> tuple[ConformanceCase, ...]:
+    """Return how Lava's stock processes do on each layer, on the first samples."""
+    graph = artefact.integer
+    layout = next(batches(graph, dataset.inputs[:samples], samples))
+    values = Executor(graph).run(layout, keep=needed_values(graph)).values
+    return conformance(graph, values, samples=min(samples, len(dataset)))
+
+
 def simulation_document(simulation: Simulation) -> dict[str, Any]:
     """Return the ``snncc.simulate/1`` document."""
     first = simulation.first_mismatch
@@ -95,6 +111,7 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
         "mismatches": simulation.mismatches,
         "first_mismatch": place,
         "accuracy": dict(simulation.accuracy),
+        "conformance": [_case_document(case) for case in simulation.conformance],
         "predictions": list(simulation.predictions),
         "seconds": round(simulation.seconds, 3),
     }
@@ -116,7 +133,26 @@ def simulation_text(simulation: Simulation, artefact: Artefact) -> str:
         lines.append(f"first mismatch: layer {first.layer}, {place}")
     if accuracy := accuracy_line(simulation.accuracy):
         lines.append(accuracy)
+    if simulation.conformance:
+        lines += ["", _conformance(simulation.conformance)]
     return "\n".join(lines) + "\n"
+
+
+def _conformance(cases: tuple[ConformanceCase, ...]) -> str:
+    columns = (("layer", False), ("stock processes", False), ("neurons", False),
+               ("spikes", True), ("mismatches", True))  # fmt: skip
+    rows = [
+        (case.layer, ", ".join(case.ops) or "none", case.slice,
+         f"{case.spikes_compared:,}", f"{case.mismatches:,}")
+        for case in cases
+    ]  # fmt: skip
+    reasons = [f"{c.layer}: {c.skipped_reason}\n" for c in cases if c.skipped_reason]
+    return "".join([table(columns, rows), *(paragraph(reason, "  ") for reason in reasons)])
+
+
+def _case_document(case: ConformanceCase) -> dict[str, Any]:
+    return {**dataclasses.asdict(case), "ops": list(case.ops), "shape": list(case.shape),
+            "limits": list(case.limits)}  # fmt: skip
 
 
 def _output_name(graph: Graph) -> str:

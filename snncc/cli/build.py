@@ -81,6 +81,7 @@ def compile_(  # noqa: PLR0913 - one for each option
     from snncc.artefact import check_destination
     from snncc.backends.deploy import deploy, provenance
     from snncc.compiler import check_model, compile_checked
+    from snncc.execute.weights import require_weights
 
     chip = target_of(target)
     if output is not None:
@@ -88,6 +89,7 @@ def compile_(  # noqa: PLR0913 - one for each option
     loaded = model_of(model, **options)
     with working("checking"):
         checked = check_model(loaded, allow=allow)
+    require_weights(checked.graph, checked.name)
     dataset = data_of(data, checked.graph, limit) if data else None
     samples = dataset.inputs if dataset else None
     with working("compiling"):

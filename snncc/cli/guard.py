@@ -21,6 +21,9 @@ from snncc.cli import (
 from snncc.cli.screen import show, stderr
 from snncc.diagnostics.core import SnnccError
 
+_FOUND_IN_MODEL = ("SNN2", "SNN3", "SNN41")
+"""Codes of findings: not spike-driven, no integer form, more than the target can."""
+
 
 def guarded(arguments: list[str]) -> int:
     """Run the command line; return its exit code."""
@@ -33,7 +36,7 @@ def guarded(arguments: list[str]) -> int:
         return EXIT_USAGE
     except SnnccError as refusal:
         show(*refusal.diagnostics)
-        return EXIT_FINDINGS if _is_about_spikes(refusal) else EXIT_USAGE
+        return EXIT_FINDINGS if _is_about_the_model(refusal) else EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
         stderr().print("interrupted", style="dim")
         return EXIT_INTERRUPTED
@@ -58,9 +61,9 @@ def _run(arguments: list[str]) -> int:
         return done.exit_code
 
 
-def _is_about_spikes(refusal: SnnccError) -> bool:
-    """Whether a model was refused for what the spike-driven check found."""
-    return any(d.rule.code.startswith("SNN2") for d in refusal.diagnostics)
+def _is_about_the_model(refusal: SnnccError) -> bool:
+    """Whether the input was in order and the model was refused for what was found in it."""
+    return all(d.rule.code.startswith(_FOUND_IN_MODEL) for d in refusal.diagnostics)
 
 
 def _forget_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def energy(
         raise SnnccError(DATA_WANTED.at(Source(), message, hint="give samples with --data"))
     from snncc.backends.report.energy import energy_csv, measured, measured_artefact
     from snncc.backends.report.text import energy_text
+    from snncc.execute.weights import require_weights
 
     if is_artefact(model):
         from snncc.artefact import read_artefact
@@ -47,6 +49,7 @@ def energy(
             from snncc.compiler import check_model
 
             checked = check_model(loaded)
+        require_weights(checked.graph, checked.name)
         dataset = data_of(data, checked.graph, limit)
         with working("counting"):
             document = measured(checked, dataset.inputs, priced)
@@ -75,14 +78,20 @@ def energy(
     show_default=True,
     help="Lava: one process a stage or one an operator.",
 )
+@click.option(
+    "--conformance",
+    is_flag=True,
+    help="Hold each layer to Lava's stock processes, on two samples.",
+)
 @all_of(LIMIT)
 @form("text", "json")
-def simulate(
+def simulate(  # noqa: PLR0913 - one for each option
     artefact: Path,
     data: str,
     backend: Any,
     verify: bool,
     granularity: Any,
+    conformance: bool,
     limit: int | None,
     form: str,
 ) -> int:
@@ -91,14 +100,16 @@ def simulate(
 
     found = read_artefact(artefact)
     dataset = data_of(data, found.integer, limit)
-    with working(f"running {len(dataset)} samples in {backend}"):
-        from snncc.backends.simulate import simulate as run
-        from snncc.backends.simulate import simulation_document, simulation_text
+    from snncc.backends import simulate as lane
 
-        simulation = run(found, dataset, backend=backend, check=verify, granularity=granularity)
-    say(f"{len(dataset)} samples in {simulation.seconds:.1f} s")
+    with working(f"running {len(dataset)} samples in {backend}"):
+        ran = lane.simulate(found, dataset, backend=backend, check=verify, granularity=granularity)
+    say(f"{len(dataset)} samples in {ran.seconds:.1f} s")
+    if conformance:
+        with working("running Lava's stock processes"):
+            ran = dataclasses.replace(ran, conformance=lane.conform(found, dataset))
     if form == "json":
-        result_json(simulation_document(simulation))
+        result_json(lane.simulation_document(ran))
     else:
-        result(simulation_text(simulation, found))
-    return EXIT_FINDINGS if simulation.mismatches else EXIT_CLEAN
+        result(lane.simulation_text(ran, found))
+    return EXIT_CLEAN if ran.equal else EXIT_FINDINGS

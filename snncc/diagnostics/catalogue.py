@@ -17,6 +17,7 @@ RULE_MODULES = (
     "snncc.backends.lava.rules",
     "snncc.cli.rules",
     "snncc.execute.dataset",
+    "snncc.execute.weights",
     "snncc.frontends.rules_of_files",
     "snncc.frontends.rules_of_tracing",
     "snncc.passes.base",
