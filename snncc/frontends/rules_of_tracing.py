@@ -262,3 +262,45 @@ HOOK_LEFT_OUT = rule(
     ```
     """,
 )
+
+STATE_LEFT_OUT = rule(
+    "SNN127",
+    "state-left-out",
+    Severity.WARNING,
+    """
+    The network writes to a buffer, so that its next call goes on where this one has ended. In the
+    trace every call starts with what the buffer holds now.
+
+    Warned of:
+
+    ```python
+    import torch
+    from torch import nn
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("v", torch.zeros(4))
+
+        def forward(self, x):
+            self.v += x.sum(0)
+            return x + self.v
+
+    network, example = Network(), torch.zeros(1, 4)
+    ```
+
+    Not warned of:
+
+    ```python
+    import torch
+    from torch import nn
+
+    class Network(nn.Module):
+        def forward(self, x):
+            v = x.sum(0)
+            return x + v
+
+    network, example = Network(), torch.zeros(1, 4)
+    ```
+    """,
+)

@@ -256,20 +256,23 @@ class _Conversion:
         return one(made, target)
 
     def _output(self, node: Node) -> None:
-        given = node.args[0]
+        kinds = torch.export.graph_signature.OutputKind
         specs = self._program.graph_signature.output_specs
-        kind = torch.export.graph_signature.OutputKind.USER_OUTPUT
-        results = [
-            self._valued(value)
-            for value, spec in zip(given, specs, strict=True)  # type: ignore[arg-type]
-            if spec.kind is kind
-        ]
+        results = []
+        for value, spec in zip(node.args[0], specs, strict=True):  # type: ignore[arg-type]
+            if spec.kind is kinds.USER_OUTPUT:
+                results.append(self._valued(value))
+            elif spec.kind is kinds.BUFFER_MUTATION:
+                message = f"the buffer `{spec.target}` is written to; what it then holds is lost"
+                path = str(spec.target).rpartition(".")[0]
+                self.findings.append(rules.STATE_LEFT_OUT.at(Source(path), message))
         tensors = [r for r in results if isinstance(r, Static | Dynamic)]
-        if not tensors and _REFUSED in results:
-            return
-        if not tensors:
+        if tensors:
+            self._answer(tensors)
+        elif _REFUSED not in results:
             self._refuse(node, "the network returns no tensor")
-            return
+
+    def _answer(self, tensors: list[Value]) -> None:
         if len(tensors) > 1:
             message = f"{len(tensors)} tensors are returned; all but the first are left out"
             self.findings.append(rules.OUTPUT_LEFT_OUT.at(Source(), message))
