@@ -146,7 +146,8 @@ def _conformance(cases: tuple[ConformanceCase, ...]) -> str:
          f"{case.spikes_compared:,}", f"{case.mismatches:,}")
         for case in cases
     ]  # fmt: skip
-    reasons = [f"{c.layer}: {c.skipped_reason}\n" for c in cases if c.skipped_reason]
+    said = ((c.layer, reason) for c in cases for reason in (c.skipped_reason, *c.limits) if reason)
+    reasons = [f"{layer}: {reason}" for layer, reason in said]
     return "".join([table(columns, rows), *(paragraph(reason, "  ") for reason in reasons)])
 
 
