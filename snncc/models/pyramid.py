@@ -46,16 +46,14 @@ class Downsampling(nn.Module):
     """`[T, B, C, H, W]` membranes to membranes: a neuron, but on pixels, and a convolution."""
 
     def __init__(
-        self, fan_in: int, fan_out: int, *, kernel: int = 3, stride: int = 2, parts: Parts | None
+        self, conv: nn.Conv2d, neuron: nn.Module | None = None, name: str = "encode_lif"
     ) -> None:
         super().__init__()
-        self.encode_conv = nn.Conv2d(
-            fan_in, fan_out, kernel_size=kernel, stride=stride, padding=kernel // 2
-        )
-        self.encode_bn = nn.BatchNorm2d(fan_out)
-        self._neuron = f"encode_{parts.neuron_name}" if parts else None
-        if parts and self._neuron:
-            self.add_module(self._neuron, parts.neuron())
+        self.encode_conv = conv
+        self.encode_bn = nn.BatchNorm2d(conv.out_channels)
+        self._neuron = name if neuron else ""
+        if neuron:
+            self.add_module(name, neuron)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[T, B, C', H', W']`."""
@@ -66,23 +64,28 @@ class Downsampling(nn.Module):
         return out.reshape(*steps, *out.shape[1:])
 
 
+def _downsampling(fan_in: int, fan_out: int, parts: Parts, stride: int = 2) -> Downsampling:
+    conv = nn.Conv2d(fan_in, fan_out, kernel_size=3, stride=stride, padding=1)
+    return Downsampling(conv, parts.neuron(), f"encode_{parts.neuron_name}")
+
+
 def add_stages(model: nn.Module, config: PyramidConfig, parts: Parts) -> None:
     """Give a model the stages of its configuration, under the official names."""
     first, second, third, *last = config.dims
     half = first // 2
-    stem = Downsampling(config.in_channels, half, kernel=7, parts=None)
-    model.add_module("downsample1_1", stem)
+    stem = nn.Conv2d(config.in_channels, half, kernel_size=7, stride=2, padding=3)
+    model.add_module("downsample1_1", Downsampling(stem))
     model.add_module("ConvBlock1_1", nn.ModuleList([parts.conv_block(half)]))
-    model.add_module("downsample1_2", Downsampling(half, first, parts=parts))
+    model.add_module("downsample1_2", _downsampling(half, first, parts))
     model.add_module("ConvBlock1_2", nn.ModuleList([parts.conv_block(first)]))
-    model.add_module("downsample2", Downsampling(first, second, parts=parts))
+    model.add_module("downsample2", _downsampling(first, second, parts))
     model.add_module("ConvBlock2_1", nn.ModuleList([parts.conv_block(second)]))
     model.add_module("ConvBlock2_2", nn.ModuleList([parts.conv_block(second)]))
-    model.add_module("downsample3", Downsampling(second, third, parts=parts))
+    model.add_module("downsample3", _downsampling(second, third, parts))
     blocks = (parts.block(third) for _ in range(config.depths[0]))
     model.add_module("block3", nn.ModuleList(blocks))
     for fourth in last:
-        model.add_module("downsample4", Downsampling(third, fourth, stride=1, parts=parts))
+        model.add_module("downsample4", _downsampling(third, fourth, parts, stride=1))
         blocks = (parts.block(fourth) for _ in range(config.depths[1]))
         model.add_module("block4", nn.ModuleList(blocks))
 

@@ -207,6 +207,9 @@ class Block(nn.Module):
         return out
 
 
+Attend: TypeAlias = type[TokenAttention] | type[SelfAttention]
+
+
 class Hierarchical(nn.Module):
     """The whole network, from images `[B, C_in, H, W]` to logits `[B, classes]`.
 
@@ -224,7 +227,8 @@ class Hierarchical(nn.Module):
         self.config = config
         neuron = partial(LIF, tau=config.tau, v_threshold=config.v_threshold)
         last = "attn" if config.variant == "imagenet" else "ssa"
-        kinds = (("tssa", token_attention), ("tssa", token_attention), (last, SelfAttention))
+        tokens: tuple[str, Attend] = ("tssa", token_attention)
+        kinds = [tokens, tokens, (last, SelfAttention)]
         stages = zip(widths, config.depths, kinds, strict=True)
         embeds = tokenizers(config, widths, neuron)
         for i, (dim, depth, (name, attend)) in enumerate(stages, start=1):

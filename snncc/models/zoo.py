@@ -16,6 +16,7 @@ from snncc.models.config_stages import (
     HierarchicalConfig,
     MetaSpikeFormerConfig,
 )
+from snncc.models.config_yolo import SpikeYoloConfig
 from snncc.models.resnet_config import CONNECTIONS, MsResNetConfig, SewResNetConfig
 from snncc.models.spikeformer_config import SpikeformerConfig
 
@@ -129,6 +130,12 @@ def _msvit(config: HierarchicalConfig) -> nn.Module:
     return MSViT(config)
 
 
+def _spike_yolo(config: SpikeYoloConfig) -> nn.Module:
+    from snncc.models.spike_yolo import SpikeYolo  # noqa: PLC0415
+
+    return SpikeYolo(config)
+
+
 _IMAGENET = TransformerConfig(
     variant="imagenet",
     dim=512,
@@ -229,6 +236,7 @@ _SPIKEFORMER = {
         T=16,
     ),
 }
+_YOLO = SpikeYoloConfig(width=48, repeats=(1, 2, 3, 1))
 
 FORMS: Final[Mapping[str, Architecture]] = {
     form.name: form
@@ -261,6 +269,7 @@ FORMS: Final[Mapping[str, Architecture]] = {
         ),
         Architecture("sew-resnet", "sew-resnet", _sew_resnet, SewResNetConfig(blocks=(2, 2, 2, 2))),
         Architecture("ms-resnet", "ms-resnet", _ms_resnet, MsResNetConfig(blocks=(2, 2, 2, 2))),
+        Architecture("spikeyolo", "spikeyolo", _spike_yolo, _YOLO),
         Architecture("meta-spikeformer", "meta-spikeformer", _meta_spikeformer, _META),
         Architecture("e-spikeformer-base", "e-spikeformer", _e_spikeformer, _E_BASE),
         Architecture("e-spikeformer-large", "e-spikeformer", _e_spikeformer_large, _E_LARGE),
@@ -364,6 +373,10 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "msvit-10-768": ("msvit", {"dim": 768, "heads": 12}),
     "msvit-cifar-4-384": ("msvit-cifar", {}),
     "msvit-cifar100-4-384": ("msvit-cifar100", {}),
+    "spikeyolo-n": ("spikeyolo", {"width": 48}),
+    "spikeyolo-s": ("spikeyolo", {"width": 64}),
+    "spikeyolo-m": ("spikeyolo", {"width": 80, "repeats": (2, 3, 4, 2), "last_ratio": 2}),
+    "spikeyolo-l": ("spikeyolo", {"width": 96, "repeats": (2, 3, 4, 2), "last_ratio": 2}),
 }
 """Name: its form, and what is different in it."""
 

@@ -118,3 +118,22 @@ def test_gradients_reach_every_parameter_but_dead_ones(lively: Lively) -> None:
     model, x = lively("e-spikeformer-large", **{**SMALL, "dims": (16, 16, 32), "depths": (2,)})
     model(x).square().sum().backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None]
+
+
+def test_spikeyolo_reads_counts(lively: Lively, inputs_of: InputsOf) -> None:
+    """Within a row of convolutions all but the first read floats, here behind a norm too."""
+    options = {"width": 8, "repeats": (1, 1, 1, 1), "img_size": 64, "classes": 2, "T": 2}
+    model, x = lively("spikeyolo", **options)
+    read = inputs_of(model, x)
+    mixed = {path for path, value in read.items() if not values(value) <= {0, 1, 2, 3, 4}}
+    blocks = [path.removesuffix(".pwconv1") for path in read if path.endswith(".pwconv1")]
+    expected = {"model.1.encode_conv"}
+    for block in blocks:
+        expected |= {f"{block}.pwconv3.body.1.{i}" for i in (0, 1)}
+    inner = {path for path in read if ".body.2." in path}
+    assert len(blocks) == 9
+    assert len(inner) == 5 * 2 * 2
+    assert mixed == expected | inner
+    assert "model.26.dfl.conv" not in read
+    bins = model.state_dict()["model.26.dfl.conv.weight"]
+    assert bins.flatten().tolist() == list(range(16))

@@ -92,6 +92,10 @@ PARAMETERS = {
     "msvit-cifar-4-384": 7_558_762,
     # Its second scale is 1 wide, not 3, in two blocks of 192 channels.
     "msvit-cifar100-4-384": 7_558_762 + 90 * (384 + 1) - 2 * 2 * 192 * 192,
+    "spikeyolo-n": 13_271_632,
+    "spikeyolo-s": 23_153_024,
+    "spikeyolo-m": 47_841_856,
+    "spikeyolo-l": 68_478_400,
 }  # fmt: skip
 
 
@@ -106,7 +110,10 @@ def test_parameters_and_shapes(name: str) -> None:
         model = arch.build().eval()
         logits = model(torch.empty(2, *arch.input_shape))
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
-    assert logits.shape == (2, arch.config.classes)
+    if arch.family == "spikeyolo":  # 80 classes and 4 x 16 distances, in strides 8, 16 and 32
+        assert logits.shape == (2, 144, 80 * 80 + 40 * 40 + 20 * 20)
+    else:
+        assert logits.shape == (2, arch.config.classes)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
