@@ -90,7 +90,7 @@ def _front() -> tuple[Pass, ...]:
 
 
 def _middle() -> tuple[Pass, ...]:
-    return (FoldBatchNorm(), FoldScales(), Canonicalise())
+    return (FoldScales(), FoldBatchNorm(), FoldScales(), Canonicalise())
 
 
 def compile_model(

@@ -19,7 +19,17 @@ from snncc.diagnostics.core import Diagnostic, Severity, rule
 from snncc.ir import domain as dom
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, Op, Type
-from snncc.ir.ops import AvgPool, Constant, Conv, Input, IntegerNeuron, Linear, Neuron, Output
+from snncc.ir.ops import (
+    AvgPool,
+    Constant,
+    Conv,
+    Input,
+    IntegerNeuron,
+    Linear,
+    Neuron,
+    Output,
+    Scale,
+)
 from snncc.passes.base import Pass, Result, well_formed
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
 from snncc.passes.scales import (
@@ -226,7 +236,12 @@ class _Builder:
     def _copy(self, op: Op) -> None:
         self._emit(op)
 
-    def _drop(self, op: Op) -> None:
+    def _scale(self, op: Op) -> None:
+        """A factor moves into the scale; only its sign stays."""
+        scale = cast(Scale, op)
+        if scale.factor < 0:
+            self._emit(dataclasses.replace(scale, factor=-1))
+            return
         self.renamed[op.name] = self.renamed.get(op.inputs[0], op.inputs[0])
 
     def _input(self, op: Op) -> None:
@@ -317,7 +332,7 @@ class _Builder:
         "linear": _weighted,
         "avg_pool": _avg_pool,
         "neuron": _neuron,
-        "scale": _drop,
+        "scale": _scale,
     }
 
 

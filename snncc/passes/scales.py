@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
+import numpy as np
+
 from snncc.diagnostics.core import Diagnostic, Severity, rule
-from snncc.ir.graph import Graph, Op, Shape, Type
-from snncc.ir.ops import AvgPool, Concat, Neuron, Permute, Reshape, Scale, Slice, Sum
+from snncc.ir.graph import Array, Graph, Op, Shape, Type
+from snncc.ir.ops import AvgPool, Concat, Constant, Neuron, Permute, Reshape, Scale, Slice, Sum
 
 UNQUANTIZABLE = rule(
     "SNN301",
@@ -60,6 +62,7 @@ class ScaleGroups:
     graph: Graph
     values: dict[str, Scaled] = field(default_factory=dict)
     parents: dict[str, tuple[str, float]] = field(default_factory=dict)
+    fixed: dict[str, float] = field(default_factory=dict)
 
     def root(self, group: str) -> tuple[str, float]:
         """Return (root, r): the group's scale is r times that of its root."""
@@ -75,7 +78,22 @@ class ScaleGroups:
         if isinstance(value, Fixed):
             return value
         root, ratio = self.root(value.group)
+        if root in self.fixed:
+            return Fixed(self.fixed[root] * ratio * value.factor)
         return Current(root, value.factor * ratio, value.axis)
+
+    def fix(self, value: Current, scale: float) -> bool:
+        """Give a stored constant the scale of the counts it meets, if it lies on their grid."""
+        root, ratio = self.root(value.group)
+        op = self.graph[root]
+        if not isinstance(op, Constant):
+            return False
+        unit = scale / (ratio * value.factor)
+        counts = np.asarray(cast(Array, self.graph.weights[op.value])) / unit
+        if not np.array_equal(counts, np.rint(counts)):
+            return False
+        self.fixed[root] = unit
+        return True
 
     def unify(self, a: Current, b: Current) -> None:
         """Make two currents share one scale."""
@@ -131,16 +149,17 @@ def _channel_axis(op: Op, graph: Graph) -> int:
 
 
 def _joined(op: Op, inputs: list[Scaled], groups: ScaleGroups) -> Scaled:
-    first = inputs[0]
-    if isinstance(first, Fixed):
-        if all(i == first for i in inputs):
-            return first
-        raise Unscalable("joins values on different grids, or a count with a current")
-    for other in inputs[1:]:
-        if isinstance(other, Fixed):
-            raise Unscalable("joins a current with a count of spikes")
-        groups.unify(first, other)
+    counts = [i for i in inputs if isinstance(i, Fixed)]
     currents = [i for i in inputs if isinstance(i, Current)]
+    if counts:
+        if any(i != counts[0] for i in counts):
+            raise Unscalable("joins counts on different grids")
+        if not all(groups.fix(i, counts[0].scale) for i in currents):
+            raise Unscalable("joins a current with a count of spikes")
+        return counts[0]
+    first = currents[0]
+    for other in currents[1:]:
+        groups.unify(first, other)
     axes = {i.axis for i in currents}
     lost = isinstance(op, Concat) and op.axis in axes
     axis = axes.pop() if len(axes) == 1 and not lost else None
@@ -159,9 +178,9 @@ def _product(op: Op, inputs: list[Scaled]) -> Scaled:
 def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:
     factor = 1.0
     if isinstance(op, Scale):
-        if op.factor <= 0:
-            raise Unscalable(f"multiplies by {op.factor}, which is not positive")
-        factor = op.factor
+        if op.factor == 0:
+            raise Unscalable("multiplies by 0")
+        factor = abs(op.factor)
     elif isinstance(op, AvgPool):
         factor = 1.0
         for k in op.kernel:
@@ -221,8 +240,9 @@ def members(groups: ScaleGroups) -> Mapping[str, list[str]]:
     """Return, for each root, the weighted ops and constants that make its currents."""
     found: dict[str, list[str]] = {}
     for op in _makers(groups.graph):
-        current = cast(Current, groups.resolved(op.name))
-        found.setdefault(current.group, []).append(op.name)
+        current = groups.resolved(op.name)
+        if isinstance(current, Current):
+            found.setdefault(current.group, []).append(op.name)
     return found
 
 

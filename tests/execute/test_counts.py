@@ -61,7 +61,7 @@ def test_conv_counts_equal_brute_force(
 def test_linear_counts() -> None:
     x = np.random.default_rng(0).integers(0, 2, (3, 7, 5))
     linear = Linear(name="l", inputs=("s",), weight="w", bias="b")
-    weights = {"w": np.ones((4, 5), np.int8), "b": np.ones(4, np.int32)}
+    weights: dict[str, np.ndarray] = {"w": np.ones((4, 5), np.int8), "b": np.ones(4, np.int32)}
     counted = count(steps([linear], x, weights), x).ops["l"]
     assert counted.synaptic_ops.tolist() == [4 * x.sum()] * 2
     assert counted.bias_ops.tolist() == [3 * 7 * 4] * 2

@@ -31,7 +31,7 @@ TEXT = """graph step T4 {
 
 def network(seed: int = 0) -> Graph:
     rng = np.random.default_rng(seed)
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "c.w": rng.integers(-127, 128, (3, 2, 3, 3)).astype(np.int8),
         "c.b": rng.integers(-50, 50, 3).astype(np.int32),
         "s.t": (rng.integers(10, 900, (3, 1, 1)) * 64 + 1).astype(np.int32),
