@@ -34,7 +34,7 @@ def compile_module(
     module: Module,
     example_input: Any,
     *,
-    target: str = "loihi2",
+    target: str,
     data: Any = None,
     labels: Any = None,
     weight_bits: int = 8,
