@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
+from snncc.passes.spike_policy import USUAL, Policy
 from snncc.passes.to_steps import ToSteps
 from snncc.targets.load import Target
 
@@ -34,15 +36,20 @@ _AGREEMENT_OPS = 2_000_000_000
 """The dense operations that a compile may spend on comparing with the module; one sample always."""
 
 
+Form = Literal["as-written", "deployed"]
+"""Which network is judged: the one that was written, or what is left of it on the chip."""
+
+
 @dataclass(frozen=True)
 class Checked:
-    """A model as a float step graph, as written, with the verdict on each of its products."""
+    """A model as a float step graph with the verdict on each of its products."""
 
     name: str
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
     verdicts: tuple[Verdict, ...]
     model: Model
+    form: Form = "as-written"
 
     @property
     def clean(self) -> bool:
@@ -72,15 +79,20 @@ class Compiled:
     accuracy: Mapping[str, float] = field(default_factory=dict)
 
 
-def check_model(model: Model, *, allow: tuple[str, ...] = ()) -> Checked:
+def check_model(
+    model: Model,
+    *,
+    allow: tuple[str, ...] = (),
+    policy: Policy = USUAL,
+) -> Checked:
     """Return the model's step graph and the spike-driven verdict.
 
-    ``allow`` holds ``CODE`` or ``CODE:path-glob``. Raises ``SnnccError`` where the model cannot be
-    brought into a step graph.
+    ``allow`` holds ``CODE`` or ``CODE:path-glob``, beside what ``policy`` lets pass. Raises
+    ``SnnccError`` where the model cannot be brought into a step graph.
     """
     tensor = trace(model.module, model.example_inputs)
     steps = run_passes(tensor, _front())
-    checked = CheckSpikes(allow=allow).run(steps.graph)
+    checked = CheckSpikes(policy.allowing(allow)).run(steps.graph)
     found = (*steps.diagnostics, *checked.diagnostics)
     return Checked(model.name, steps.graph, found, verdicts(steps.graph), model)
 

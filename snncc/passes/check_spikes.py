@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
 from snncc.diagnostics.core import Diagnostic, Rule
@@ -16,6 +15,7 @@ from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.scale_paths import unfolded_scales
 from snncc.passes.spike_causes import causes, place, shown
+from snncc.passes.spike_policy import USUAL, Allowance, Policy
 from snncc.passes.spike_rules import (
     FOREIGN_OP,
     NON_SPIKE_INPUT,
@@ -28,11 +28,14 @@ from snncc.passes.spike_rules import (
 PRODUCTS = (*WEIGHTED, "matmul", "mask")
 """Kinds that multiply, and so are judged."""
 
-_AROUND_INPUT = (*VIEWS, "max_pool", "avg_pool", "scale", "batch_norm", "add", "mask")
+_AROUND_INPUT = (*VIEWS, "pad", "max_pool", "avg_pool", "scale", "batch_norm", "add", "mask")
 """Kinds that may stand between the input and the encoder."""
 
 _READOUT = (*VIEWS, "sum", "scale", "readout", "add", "concat", "avg_pool", "batch_norm", "output")
 """Kinds that may stand between the head and the output."""
+
+_KEEP_COUNTS = (*VIEWS, "max_pool", "concat", "scale")
+"""Kinds whose result holds counts of neurons where its inputs do."""
 
 Class = Literal["spike", "scaled spike", "multi-level", "real"]
 
@@ -42,7 +45,8 @@ class Verdict:
     """What one product reads. ``domains`` are those of its inputs, ``path`` is its module's.
 
     ``role`` is ``encoder`` or ``head`` where it is one; ``because`` leads back to what widened the
-    inputs, and is empty where the product is spike-driven.
+    inputs, and is empty where the product is spike-driven. ``counts`` is D where an input is the
+    count 0..D of an integer-firing neuron: D binary sub-steps make the product spike-driven.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Verdict:
     role: Literal["encoder", "head", ""]
     because: tuple[str, ...]
     source: Source
+    counts: int | None = None
 
     @property
     def is_spike_driven(self) -> bool:
@@ -70,27 +75,23 @@ class Verdict:
 class CheckSpikes(Pass):
     """Report every product that is not spike-driven; the graph stays as it is.
 
-    The encoder and the head are shown and let pass while ``encoder`` and ``head`` say so. ``allow``
-    holds ``CODE`` or ``CODE:path-glob``; what matches is shown and lets pass, what matches nothing
-    is reported.
+    What ``policy`` lets pass is shown and says why; an allowance that matches nothing is reported.
     """
 
     name: ClassVar[str] = "check-spikes"
     requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
     ensures: ClassVar[tuple[Invariant, ...]] = (well_formed,)
 
-    allow: tuple[str, ...] = ()
-    encoder: bool = True
-    head: bool = True
+    policy: Policy = USUAL
 
     def run(self, graph: Graph) -> Result:
         """Return the same graph, and the findings in its order."""
         found = [*self._products(graph), *_foreign(graph), *unfolded_scales(graph)]
-        used: set[str] = set()
+        used: set[Allowance] = set()
         judged = [self._allowed(each, used) for each in found]
         unused = (
             UNUSED_ALLOWANCE.at(Source(), f"the allowance `{each}` matches no finding")
-            for each in self.allow
+            for each in self.policy.allow
             if each not in used
         )
         return Result(graph, (*judged, *unused))
@@ -98,18 +99,40 @@ class CheckSpikes(Pass):
     def _products(self, graph: Graph) -> Iterator[Diagnostic]:
         for verdict in verdicts(graph):
             if not verdict.is_spike_driven:
+                allowed_by = self._role(verdict) or self._counts(verdict)
+                hint = "" if allowed_by else self._hint(verdict)
                 finding = _finding(verdict)
-                by_policy = {"encoder": self.encoder, "head": self.head}.get(verdict.role, False)
-                allowed_by = f"policy: {verdict.role}" if by_policy else None
-                yield dataclasses.replace(finding, allowed_by=allowed_by)
+                yield dataclasses.replace(finding, allowed_by=allowed_by, hint=hint)
 
-    def _allowed(self, finding: Diagnostic, used: set[str]) -> Diagnostic:
-        for each in self.allow:
-            code, _, glob = each.partition(":")
-            if code == finding.rule.code and fnmatchcase(finding.source.module, glob or "*"):
+    def _role(self, verdict: Verdict) -> str | None:
+        """Return what lets an encoder or a head pass, None where nothing does."""
+        passes = {
+            "encoder": self.policy.encoder_may_read(verdict.domains[0]),
+            "head": self.policy.head_may_read_floats,
+        }
+        return f"policy: {verdict.role}" if passes.get(verdict.role, False) else None
+
+    def _counts(self, verdict: Verdict) -> str | None:
+        """Return what lets the counts of integer-firing neurons pass."""
+        if verdict.counts and verdict.counts <= self.policy.multi_level:
+            return f"policy: multi_level = {self.policy.multi_level}"
+        return None
+
+    def _hint(self, verdict: Verdict) -> str:
+        if verdict.role == "encoder":
+            return f"the policy wants an encoder that reads a {self.policy.encoder}"
+        if verdict.role == "head":
+            return "put a spiking neuron before the head"
+        if verdict.counts:
+            return f"allow such counts on purpose: multi_level = {verdict.counts} in the policy"
+        return "put a spiking neuron before it"
+
+    def _allowed(self, finding: Diagnostic, used: set[Allowance]) -> Diagnostic:
+        for each in self.policy.allow:
+            if each.covers(finding):
                 used.add(each)
                 if not finding.allowed_by:
-                    finding = dataclasses.replace(finding, allowed_by=f"option: {each}")
+                    finding = dataclasses.replace(finding, allowed_by=each.origin, hint="")
         return finding
 
 
@@ -128,7 +151,25 @@ def _verdict(graph: Graph, op: Op, encoders: set[str], heads: set[str]) -> Verdi
     role: Literal["encoder", "head", ""] = ""
     if op.kind in WEIGHTED:
         role = "encoder" if op.name in encoders else "head" if op.name in heads else ""
-    return Verdict(op.name, op.kind, op.source.module, domains, verdict, role, because, op.source)
+    path, counts = op.source.module, _counts(graph, op)
+    return Verdict(op.name, op.kind, path, domains, verdict, role, because, op.source, counts)
+
+
+def _counts(graph: Graph, op: Op) -> int | None:
+    """Return the least D over the inputs that are counts of integer-firing neurons."""
+    found = [levels for name in op.inputs if (levels := _levels(graph, name))]
+    return min((levels for levels in found if levels > 1), default=None)
+
+
+def _levels(graph: Graph, name: str) -> int | None:
+    """Return the levels of the neurons whose values these are, unmixed; None for other values."""
+    op = graph[name]
+    if op.kind == "neuron":
+        return int(getattr(op, "levels", 1))
+    if op.kind not in _KEEP_COUNTS:
+        return None
+    found = [_levels(graph, each) for each in op.inputs]
+    return None if None in found else max((levels for levels in found if levels), default=None)
 
 
 def _class(domains: tuple[Domain, ...]) -> Class:
@@ -179,12 +220,11 @@ def _finding(verdict: Verdict) -> Diagnostic:
     read = " and ".join(shown(domain) for domain in verdict.domains)
     wanted = "not spikes" if verdict.kind in WEIGHTED else "no spikes on either side"
     verb = "reads" if verdict.kind in WEIGHTED else "multiplies"
-    hints = {"encoder": "", "head": "put a spiking neuron before the head"}
+    counts = f"expansion to {verdict.counts} binary sub-steps" if verdict.counts else ""
     return rule.at(
         verdict.source,
-        f"{called} {verb} {read}, {wanted}",
+        f"{called} {verb} {read}, {wanted}{counts and f': spike-driven only after {counts}'}",
         because=verdict.because,
-        hint=hints.get(verdict.role, "put a spiking neuron before it"),
         op=verdict.kind,
         domain=verdict.domains[0],
     )

@@ -11,6 +11,7 @@ from snncc.ir.graph import Absent, Graph, Op, Source
 from snncc.passes.base import run_passes
 from snncc.passes.check_spikes import CheckSpikes, verdicts
 from snncc.passes.spike_causes import causes, shown
+from snncc.passes.spike_policy import Allowance, Policy
 
 WEIGHTS = {
     "w": Absent((4, 4)),
@@ -48,9 +49,16 @@ def graph(*made: Op, domain: dom.Domain = dom.REAL) -> Graph:
     return Graph(before, WEIGHTS, "step", 4)
 
 
-def found(*made: Op, allow: tuple[str, ...] = (), **options: Any) -> list[Diagnostic]:
+def found(
+    *made: Op,
+    allow: tuple[str, ...] = (),
+    allow_with: tuple[Allowance, ...] = (),
+    **options: Any,
+) -> list[Diagnostic]:
     """Findings between the encoder and the head."""
-    result = run_passes(graph(*made), [CheckSpikes(allow=allow, **options)])
+    result = run_passes(
+        graph(*made), [CheckSpikes(Policy(allow=allow_with, **options).allowing(allow))]
+    )
     assert result.graph == graph(*made)
     return [d for d in result.diagnostics if d.source.module not in ("net.stem", "net.head")]
 
@@ -70,8 +78,73 @@ def test_the_encoder_and_the_head_are_shown_and_pass() -> None:
 
 
 def test_policy_can_be_strict() -> None:
-    strict = CheckSpikes(encoder=False, head=False).run(graph(neuron("z", "s"))).diagnostics
-    assert [d.severity for d in strict] == [Severity.ERROR, Severity.ERROR]
+    policy = Policy(encoder="spike", head="spike")
+    strict = CheckSpikes(policy).run(graph(neuron("z", "s"))).diagnostics
+    assert [(d.severity, d.allowed_by, d.hint) for d in strict] == [
+        (Severity.ERROR, None, "the policy wants an encoder that reads a spike"),
+        (Severity.ERROR, None, "put a spiking neuron before the head"),
+    ]
+
+
+def test_an_encoder_may_be_held_to_a_grid() -> None:
+    check = CheckSpikes(Policy(encoder="grid"))
+    real = check.run(graph(neuron("z", "s"))).diagnostics[0]
+    assert (real.severity, real.hint) == (
+        Severity.ERROR,
+        "the policy wants an encoder that reads a grid",
+    )
+    pixels = check.run(graph(neuron("z", "s"), domain=dom.integers(0, 255))).diagnostics[0]
+    assert pixels.allowed_by == "policy: encoder"
+
+
+def firing(name: str, read: str, levels: int, norm: float = 1.0) -> Op:
+    """A neuron that fires counts."""
+    return op(ops.Neuron, name, read, levels=levels, norm=norm)
+
+
+def test_counts_of_integer_firing_neurons_pass_up_to_a_level() -> None:
+    made = (linear("a", "s"), firing("b", "a", 4, norm=4.0), linear("c", "b"), neuron("z", "c"))
+    [finding] = found(*made)
+    assert finding.message == (
+        "`net.c` reads grid(1/4, 0..4), not spikes: "
+        "spike-driven only after expansion to 4 binary sub-steps"
+    )
+    assert finding.hint == "allow such counts on purpose: multi_level = 4 in the policy"
+    assert found(*made, multi_level=3) == [finding]
+    [allowed] = found(*made, multi_level=8)
+    assert allowed.message == finding.message
+    assert (allowed.allowed_by, allowed.hint) == ("policy: multi_level = 8", "")
+
+
+def test_counts_survive_views_and_joins_but_not_sums() -> None:
+    counts = (linear("a", "s"), firing("b", "a", 4), neuron("n", "a"))
+    joined = (
+        op(ops.Permute, "p", "b", order=(1, 0)),
+        op(ops.Concat, "j", "p", "n", axis=0),
+        op(ops.Slice, "f", "j", axis=0, start=0, stop=4, step=1),
+    )
+    [finding] = found(*counts, *joined, linear("c", "f"), neuron("z", "c"), multi_level=4)
+    assert finding.allowed_by == "policy: multi_level = 4"
+    added = op(ops.Add, "u", "b", "n")
+    [finding] = found(*counts, added, linear("c", "u"), neuron("z", "c"), multi_level=8)
+    assert finding.allowed_by is None
+    assert "sub-steps" not in finding.message
+
+
+def test_products_of_counts_pass_by_their_lesser_count() -> None:
+    made = (linear("a", "s"), firing("b", "a", 4), firing("c", "a", 8))
+    product = (op(ops.MatMul, "m", "b", "c"), neuron("z", "m"))
+    [finding] = found(*made, *product, multi_level=4)
+    assert finding.allowed_by == "policy: multi_level = 4"
+    assert "expansion to 4 binary sub-steps" in finding.message
+
+
+def test_a_reason_is_shown_with_what_it_allows() -> None:
+    made = (op(ops.Add, "u", "s", "s"), linear("a", "u"), neuron("z", "a"))
+    known = Allowance("SNN201", "net.a", "the baseline of the paper")
+    [finding] = found(*made, allow_with=(known,))
+    assert finding.allowed_by == "policy: SNN201:net.a, because the baseline of the paper"
+    assert (finding.severity, finding.hint) == (Severity.NOTE, "")
 
 
 def test_an_encoder_of_pixels_counts_and_spikes() -> None:
