@@ -7,37 +7,12 @@ other package needs to be installed. A subclass that changes the equation is not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True, kw_only=True)
-class NeuronParameters:
-    """The numbers of ``ir.ops.Neuron``."""
-
-    tau: float | None
-    decay_input: bool = True
-    v_threshold: float = 1.0
-    v_reset: float | None = 0.0
-    strict: bool = False
-
-    def as_arguments(self) -> tuple[Any, ...]:
-        """The arguments of the operator ``snncc::neuron`` behind its input."""
-        return self.tau, self.decay_input, self.v_threshold, self.v_reset, self.strict
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """How to read one class of neurons; ``keeps_state`` if a second call goes on from the first."""
-
-    read: Callable[[Any], NeuronParameters]
-    keeps_state: bool = True
-
-
-class UnknownNeuronError(Exception):
-    """The module is a layer of neurons, but not one with an equation that is known here."""
+from snncc.frontends import integer_neurons
+from snncc.frontends.neuron_parameters import Adapter, NeuronParameters, UnknownNeuronError
 
 
 def _own(tau: Callable[[Any], float | None]) -> Callable[[Any], NeuronParameters]:
@@ -100,6 +75,9 @@ ADAPTERS: Mapping[str, Adapter] = {
     "snncc.models.neuron.LIF": Adapter(_own(_stored_tau), keeps_state=False),
     "snncc.models.neuron.IF": Adapter(_own(_no_tau), keeps_state=False),
     "snncc.models.neuron.ParametricLIF": Adapter(_own(_learnt_tau), keeps_state=False),
+    "snncc.models.neuron_multilevel.MultiLevel": Adapter(
+        integer_neurons.read_own, keeps_state=False
+    ),
     # SpikingJelly up to 0.0.0.0.14
     "spikingjelly.clock_driven.neuron.MultiStepLIFNode": _STORED,
     "spikingjelly.clock_driven.neuron.MultiStepIFNode": _NONE,
@@ -116,13 +94,14 @@ ADAPTERS: Mapping[str, Adapter] = {
 
 NEURON_MODULES: tuple[str, ...] = (
     "snncc.models.neuron",
+    "snncc.models.neuron_multilevel",
     "spikingjelly.clock_driven.neuron",
     "spikingjelly.activation_based.neuron",
 )
 """Where every class is a neuron, even one that the table above does not know."""
 
 EQUATION: frozenset[str] = frozenset({
-    "forward", "charge", "emit", "neuronal_charge", "neuronal_fire", "neuronal_reset",
+    "forward", "charge", "emit", "count", "neuronal_charge", "neuronal_fire", "neuronal_reset",
     "neuronal_adaptation", "single_step_forward", "multi_step_forward",
 })  # fmt: skip
 """Methods that a subclass must not change."""
@@ -144,7 +123,7 @@ def adapter_of(module: nn.Module) -> Adapter | None:
             raise UnknownNeuronError(f"`{_path(cls)}` defines `{changed[0]}` itself")
     if _is_neuron(module):
         raise UnknownNeuronError(f"no adapter knows `{_path(type(module))}`")
-    return None
+    return integer_neurons.official(module)
 
 
 def _is_neuron(module: nn.Module) -> bool:

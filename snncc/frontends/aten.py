@@ -87,8 +87,7 @@ def _only_batch_norm(b: Builder, a: Arguments, out: Shape) -> Any:
 
 
 def _neuron(b: Builder, a: Arguments, out: Shape) -> Value:
-    fields = ("tau", "decay_input", "v_threshold", "v_reset", "strict")
-    return b.emit(ops.Neuron, a["x"], **{f: a[f] for f in fields})
+    return b.emit(ops.Neuron, a["x"], **{name: given for name, given in a.items() if name != "x"})
 
 
 def _max_pool(axes: int) -> Converter:

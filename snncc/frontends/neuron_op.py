@@ -10,19 +10,22 @@ import torch
 from torch import Tensor, nn
 
 _SCHEMA = (
-    "(Tensor x, float? tau, bool decay_input, float v_threshold, float? v_reset, bool strict)"
-    " -> Tensor"
+    "(Tensor x, float? tau, bool decay_input, float v_threshold, float? v_reset, bool strict,"
+    " int levels=1, str rounding='half_even', float norm=1.0) -> Tensor"
 )
 
 
 @torch.library.custom_op("snncc::neuron", mutates_args=(), schema=_SCHEMA)
-def neuron(
+def neuron(  # noqa: PLR0913 - the operator has what the equation has
     x: Tensor,
     tau: float | None,
     decay_input: bool,
     v_threshold: float,
     v_reset: float | None,
     strict: bool,
+    levels: int = 1,
+    rounding: str = "half_even",
+    norm: float = 1.0,
 ) -> Tensor:
     """Spikes ``[T, ...]`` of the currents ``[T, ...]``: the equation of ``ir.ops.Neuron``."""
     rest = v_reset or 0.0
@@ -30,13 +33,15 @@ def neuron(
     spikes = torch.empty_like(x)
     for t in range(x.shape[0]):
         v = charge(v, x[t], rest, tau, decay_input)
-        fired = v > v_threshold if strict else v >= v_threshold
-        spikes[t] = fired
+        if levels > 1:
+            spikes[t] = counted(v / v_threshold, levels, rounding)
+        else:
+            spikes[t] = v > v_threshold if strict else v >= v_threshold
         if v_reset is None:
             v = v - v_threshold * spikes[t]
         else:
-            v = v.masked_fill(fired, v_reset)
-    return spikes
+            v = v.masked_fill(spikes[t] > 0, v_reset)
+    return spikes if norm == 1.0 else spikes / norm
 
 
 def charge(v: Tensor, x: Tensor, rest: float, tau: float | None, decay_input: bool) -> Tensor:
@@ -48,15 +53,14 @@ def charge(v: Tensor, x: Tensor, rest: float, tau: float | None, decay_input: bo
     return v - (v - rest) / tau + x
 
 
+def counted(h: Tensor, levels: int, rounding: str) -> Tensor:
+    """Return how many spikes, 0 to ``levels``, neurons fire at a potential in thresholds."""
+    clipped = h.clamp(0, levels)
+    return clipped.round() if rounding == "half_even" else (clipped + 0.5).floor()
+
+
 @neuron.register_fake
-def _(
-    x: Tensor,
-    tau: float | None,
-    decay_input: bool,
-    v_threshold: float,
-    v_reset: float | None,
-    strict: bool,
-) -> Tensor:
+def _(x: Tensor, *_: object, **__: object) -> Tensor:
     return torch.empty_like(x)
 
 

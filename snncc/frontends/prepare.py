@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.frontends import rules
-from snncc.frontends.adapters import NeuronParameters, UnknownNeuronError, adapter_of
+from snncc.frontends.adapters import adapter_of
 from snncc.frontends.neuron_op import neuron
+from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
 from snncc.ir.graph import Source
 
 _STAND_IN = NeuronParameters(tau=2.0)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.frontends.adapters import UnknownNeuronError, adapter_of
+from snncc.frontends.adapters import adapter_of
+from snncc.frontends.neuron_parameters import UnknownNeuronError
 from snncc.ir.graph import Array
 
 

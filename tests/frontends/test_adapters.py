@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
-from snncc.frontends.adapters import NeuronParameters, UnknownNeuronError, adapter_of
+from snncc.frontends.adapters import adapter_of
 from snncc.frontends.neuron_op import NeuronLayer, neuron
+from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
 from snncc.frontends.torch_export import import_module, trace
 from snncc.ir.ops import Neuron
 from snncc.models.neuron import IF, LIF, ParametricLIAF, ParametricLIF, SpikingNeuron
