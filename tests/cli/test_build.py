@@ -23,7 +23,9 @@ def test_a_compliant_model_is_clean_and_hides_neither_encoder_nor_head(
     assert done.code == 0
     assert "real: policy: encoder" in done.out
     assert "real: policy: head" in done.out
-    assert done.out.splitlines()[-1] == "spikingformer-cifar-1-16, as written: clean, 2 notes"
+    assert done.out.splitlines()[-1] == (
+        "spikingformer-cifar-1-16: clean, 2 findings as written (2 notes)"
+    )
     assert done.err.count("note[SNN202]") == 2
     assert "error" not in done.err
     assert max(len(line) for line in done.out.splitlines()) <= 100
@@ -35,7 +37,7 @@ def test_json_is_one_document_and_stderr_is_empty(snncc: Snncc, compliant: Path)
     assert (done.code, done.err) == (0, "")
     assert document["schema"] == "snncc.check/1"
     assert document["clean"] is True
-    assert document["form"] == "as written"
+    assert document["form"] == "as-written"
     assert {f["path"]: f["allowed_by"] for f in document["findings"]} == {
         "patch_embed.block0_conv": "policy: encoder",
         "head": "policy: head",
@@ -73,7 +75,9 @@ def test_text_puts_findings_on_stderr_and_the_verdict_on_stdout(
     assert done.code == 1
     assert done.err.count("error[SNN201]") == 4
     assert "error[" not in done.out
-    assert done.out.splitlines()[-1].endswith("as written: not clean, 4 errors, 2 notes")
+    assert done.out.splitlines()[-1].endswith(
+        ": not clean, 6 findings as written (4 errors, 2 notes)"
+    )
 
 
 def test_allowing_by_code_and_path(snncc: Snncc, offending: Path) -> None:

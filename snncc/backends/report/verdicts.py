@@ -17,7 +17,7 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR) -> Finding
     about_ops = tuple(d for d in checked.diagnostics if _is_finding(d.rule.code, d.rule.severity))
     notes = tuple(d for d in checked.diagnostics if d not in about_ops)
     facts = {
-        "form": "as written",
+        "form": checked.form,
         "time_steps": checked.graph.steps,
         "products": len(checked.verdicts),
         "verdicts": dict(Counter(v.verdict for v in checked.verdicts)),
@@ -34,10 +34,18 @@ def verdict_text(checked: Checked, findings: Findings) -> str:
     allowed = {d.source.module: d.allowed_by for d in findings.diagnostics}
     columns = (("product", False), ("op", False), ("reads", False), ("verdict", False))
     rows = [_row(verdict, allowed.get(verdict.path)) for verdict in checked.verdicts]
-    everything = (*findings.diagnostics, *findings.notes)
+    return f"{table(columns, rows)}\n{verdict_line(checked, findings)}\n"
+
+
+def verdict_line(checked: Checked, findings: Findings) -> str:
+    """Return one line: ``net: not clean, 69 findings as written (67 errors, 2 notes)``."""
     verdict = "clean" if findings.clean else "not clean"
-    last = f"{checked.name}, as written: {verdict}, {counted(everything)}"
-    return f"{table(columns, rows)}\n{last}\n"
+    number = len(findings.diagnostics)
+    found = f"{number or 'no'} finding{'' if number == 1 else 's'}"
+    severities = f" ({counted(findings.diagnostics)})" if number else ""
+    beside = f", beside {counted(findings.notes)}" if findings.notes else ""
+    form = checked.form.replace("-", " ")
+    return f"{printable(checked.name)}: {verdict}, {found} {form}{severities}{beside}"
 
 
 def _row(verdict: Verdict, allowed_by: str | None) -> tuple[str, ...]:
