@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -34,6 +35,20 @@ def _signed_row_sums(weight: Array) -> tuple[Array, Array]:
     rows = weight.reshape(weight.shape[0], -1)
     positive = np.where(rows > 0, rows, 0).sum(axis=1, dtype=np.int64)
     return positive, rows.sum(axis=1, dtype=np.int64) - positive
+
+
+def with_border(x: Domain, value: Weight | None) -> Domain:
+    """Return the domain of ``x`` with the numbers of ``value`` added to it; without one, 0."""
+    if value is None:
+        return dom.with_zero(x)
+    if isinstance(value, Absent) or not isinstance(x, Grid) or not np.isfinite(value).all():
+        return REAL
+    numbers = [Fraction(number) for number in np.unique(value).tolist()]
+    for step in (Fraction(1), x.step):
+        counts = [number / step for number in numbers]
+        if numbers and all(count.denominator == 1 for count in counts):
+            return dom.join(x, dom.grid(step, int(counts[0]), int(counts[-1])))
+    return REAL if numbers else x
 
 
 def window_positions(

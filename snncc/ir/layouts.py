@@ -109,6 +109,19 @@ def _pool(found: Tracking, op: Any) -> Layout:
     return (*before[:lead], *after[lead:])
 
 
+def _pad(found: Tracking, op: Any) -> Layout:
+    before, after = found.of(op), _fresh(found, op)
+    first = len(before) - len(op.before)
+    if op.value and found.graph.weights[op.value].shape:
+        found.works_along(op, before[first - 1], "its channel axis")
+    layout = list(before)
+    for i, sides in enumerate(zip(op.before, op.after, strict=True), start=first):
+        if any(sides):
+            found.works_along(op, before[i], "an axis that it pads")
+            layout[i] = after[i]
+    return tuple(layout)
+
+
 def _linear(found: Tracking, op: Op) -> Layout:
     before = found.of(op)
     found.works_along(op, before[-1], "its feature axis")
@@ -223,6 +236,7 @@ _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {
     "matmul": _matmul,
     "mask": _elementwise,
     "sum": _sum,
+    "pad": _pad,
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,

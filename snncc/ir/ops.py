@@ -15,6 +15,7 @@ from snncc.ir import domain as dom
 from snncc.ir.domain import REAL, Domain
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
+from snncc.ir.pad import Pad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -434,7 +435,7 @@ class Foreign(Op):
 
 OPS: tuple[type[Op], ...] = (
     Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale,
-    MaxPool, AvgPool, MatMul, Mask, Sum, Reshape, Permute, Expand, Slice, Concat,
+    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Reshape, Permute, Expand, Slice, Concat,
     Repeat, Readout, Foreign,
 )  # fmt: skip
 

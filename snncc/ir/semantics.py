@@ -32,6 +32,7 @@ from snncc.ir.ops import (
     Slice,
     Sum,
 )
+from snncc.ir.pad import Pad
 
 DECAY_BITS = 12
 """Decays are fractions of 2**12; Loihi's 12-bit field (Davies et al. 2018)."""
@@ -313,6 +314,19 @@ def _slice(op: Slice, inputs: tuple[Array, ...], weights: Mapping[str, Array], l
     return inputs[0][(*places, slice(op.start, op.stop, op.step))]
 
 
+def _pad(op: Pad, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:
+    x, n = inputs[0], len(op.before)
+    value = weights[op.value] if op.value else np.zeros((), np.int8)
+    sides = zip(x.shape[x.ndim - n :], op.before, op.after, strict=True)
+    shape = (*x.shape[: x.ndim - n], *(p + front + back for p, front, back in sides))
+    column = value.reshape(*value.shape, *(1,) * n) if value.ndim else value
+    y = np.array(np.broadcast_to(column, shape), np.result_type(x, value))
+    inner = zip(x.shape[x.ndim - n :], op.before, strict=True)
+    inside = tuple(slice(front, front + places) for places, front in inner)
+    y[(..., *inside)] = x
+    return y
+
+
 def _concat(
     op: Concat, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
@@ -335,6 +349,7 @@ _TABLE: dict[str, Callable[..., Array]] = {
     "matmul": _matmul,
     "mask": _mask,
     "sum": _sum,
+    "pad": _pad,
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,

@@ -23,6 +23,7 @@ _VERBS = {
     "matmul": "multiplies",
     "mask": "multiplies",
     "concat": "joins",
+    "pad": "puts a border around",
     "sum": "sums",
     "readout": "sums over time",
     "avg_pool": "averages",

@@ -201,6 +201,14 @@ def _write_windowed(writer: _Writer, op: Any) -> str:
     return writer.add(_replaced(op, (writer.read(op, 0, before),)), after)
 
 
+def _write_pad(writer: _Writer, op: Any) -> str:
+    layout = writer.layouts[op.inputs[0]]
+    fixed = len(op.before) + (op.value is not None)
+    forced = range(len(layout) - fixed, len(layout))
+    name = writer.read(op, 0, writer.natural(op.inputs[0], forced))
+    return writer.add(_replaced(op, (name,)), writer.natural(op.name, forced))
+
+
 def _write_linear(writer: _Writer, op: Op) -> str:
     last = (len(writer.layouts[op.name]) - 1,)
     name = writer.read(op, 0, writer.natural(op.inputs[0], last))
@@ -296,6 +304,7 @@ _WRITERS: dict[str, Callable[[_Writer, Any], str]] = {
     "matmul": _write_matmul,
     "mask": _write_elementwise,
     "sum": _write_sum,
+    "pad": _write_pad,
     "reshape": _write_reshape,
     "permute": _write_permute,
     "expand": _write_expand,

@@ -18,6 +18,7 @@ from snncc.ir.domain import REAL, SPIKE, Domain, Grid
 from snncc.ir.graph import Absent, Array, Graph, IRError, Op, Shape, Type, Weight
 from snncc.ir.inference import window_positions
 from snncc.ir.interpret import interpret
+from snncc.ir.pad import Pad
 from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
 
 ARRAYS: dict[str, Weight] = {
@@ -64,6 +65,8 @@ CASES: list[tuple[type[Op], dict[str, Any], list[Shape]]] = [
     (ops.Expand, {"shape": (5, 2, 3)}, [(2, 1)]),
     (ops.Slice, {"axis": 1, "start": 1, "stop": 6, "step": 2}, [(2, 6)]),
     (ops.Concat, {"axis": 1}, [(2, 3), (2, 1), (2, 2)]),
+    (Pad, {"before": (1, 0), "after": (2, 1)}, [(2, 3, 4)]),
+    (Pad, {"before": (1,), "after": (1,), "value": "b4"}, [(4, 3)]),
     (ops.Repeat, {}, [(2, 3)]),
     (ops.Output, {}, [(2, 3)]),
 ]
