@@ -7,7 +7,6 @@ single currents, and taken only if the equation that was read gives what the cla
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import Any
 
@@ -21,6 +20,7 @@ from snncc.frontends.neuron_parameters import (
     Rounding,
     UnknownNeuronError,
 )
+from snncc.frontends.twin import twin_of
 
 NAMES: frozenset[str] = frozenset({
     "MultiSpike", "Multispike", "MultiSpike_norm", "MultiSpike_norm4",
@@ -63,7 +63,7 @@ def official(module: nn.Module) -> Adapter | None:
     """Return how to read an integer-firing neuron of an official program, None if it is none."""
     if type(module).__name__ not in NAMES:
         return None
-    twin = copy.deepcopy(module).eval()
+    twin = twin_of(module)
     try:
         with torch.no_grad():
             found = _read(twin)

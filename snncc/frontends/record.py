@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from snncc.frontends.adapters import adapter_of
 from snncc.frontends.neuron_parameters import UnknownNeuronError
+from snncc.frontends.twin import twin_of
 from snncc.ir.graph import Array
 
 
@@ -30,7 +30,7 @@ def record(module: nn.Module, x: Array) -> Recorded:
 
     The module stays as it was; states of neurons are those of a fresh copy.
     """
-    twin = copy.deepcopy(module).double().eval()
+    twin = twin_of(module).double()
     with torch.no_grad(), _watched(twin) as spikes:
         result = twin(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)))
     output = next(t for t in _tensors(result))

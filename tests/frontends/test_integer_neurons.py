@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from snncc.frontends.adapters import adapter_of
 from snncc.frontends.neuron_op import neuron
 from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
+from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
 from snncc.ir import ops
 from snncc.ir.interpret import interpret
@@ -167,3 +169,31 @@ def test_a_network_without_time_is_traced() -> None:
     (op,) = (each for each in graph if isinstance(each, ops.Neuron))
     assert (op.name, op.levels, op.norm, op.tau) == ("1", 4, 4.0, 1.0)
     assert str(graph.type_of("1").domain) == "grid(1/4, 0..4)"
+
+
+class Step(torch.autograd.Function):
+    """A function without state, which cannot be copied."""
+
+    @staticmethod
+    def forward(_: Any, *inputs: Tensor) -> Tensor:
+        return inputs[0].clamp(0, 4).round()
+
+
+class MultiSpike_norm(MultiSpike):  # noqa: N801
+    """Keeps an instance of its function, as that of the detection program does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spike = Step()  # type: ignore[no-untyped-call]
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts: Tensor = self.spike.apply(x)  # type: ignore[no-untyped-call]
+        return counts / 4
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_an_instance_of_a_function_is_no_obstacle() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), MultiSpike_norm())
+    assert parameters(network[1]).levels == 4
+    recorded = record(network, np.ones((2, 3)))
+    assert [spikes.shape for spikes in recorded.spikes["1"]] == [(2, 3)]
