@@ -25,6 +25,7 @@ RULE_MODULES = (
     "snncc.passes.quantize",
     "snncc.passes.rules",
     "snncc.passes.rules_of_compiling",
+    "snncc.passes.rules_of_counts",
     "snncc.passes.scales",
     "snncc.passes.spike_rules",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from snncc.ir.domain import Domain, Grid, Real
 from snncc.ir.graph import Graph, Op, Source
 from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.passes.base import Invariant, Pass, Result, well_formed
+from snncc.passes.rules_of_counts import MULTI_LEVEL
 from snncc.passes.scale_paths import unfolded_scales
 from snncc.passes.spike_causes import causes, place, shown
 from snncc.passes.spike_policy import USUAL, Allowance, Policy
@@ -99,7 +100,7 @@ class CheckSpikes(Pass):
     def _products(self, graph: Graph) -> Iterator[Diagnostic]:
         for verdict in verdicts(graph):
             if not verdict.is_spike_driven:
-                allowed_by = self._role(verdict) or self._counts(verdict)
+                allowed_by = self._counts(verdict) or self._role(verdict)
                 hint = "" if allowed_by else self._hint(verdict)
                 finding = _finding(verdict)
                 yield dataclasses.replace(finding, allowed_by=allowed_by, hint=hint)
@@ -115,7 +116,7 @@ class CheckSpikes(Pass):
     def _counts(self, verdict: Verdict) -> str | None:
         """Return what lets the counts of integer-firing neurons pass."""
         if verdict.counts and verdict.counts <= self.policy.multi_level:
-            return f"policy: multi_level = {self.policy.multi_level}"
+            return f"policy: multi-level, D={verdict.counts} binary sub-steps"
         return None
 
     def _hint(self, verdict: Verdict) -> str:
@@ -215,7 +216,7 @@ _RULES: dict[str, Rule] = {"matmul": NON_SPIKE_PRODUCT, "mask": NON_SPIKE_MASK}
 
 def _finding(verdict: Verdict) -> Diagnostic:
     weighted = REAL_INPUT if verdict.verdict == "real" else NON_SPIKE_INPUT
-    rule = _RULES.get(verdict.kind, weighted)
+    rule = MULTI_LEVEL if verdict.counts else _RULES.get(verdict.kind, weighted)
     called = f"`{verdict.path or verdict.name}`"
     read = " and ".join(shown(domain) for domain in verdict.domains)
     wanted = "not spikes" if verdict.kind in WEIGHTED else "no spikes on either side"

@@ -55,12 +55,12 @@ class Policy:
     ``encoder``: what the first weighted op may read: ``any`` input, one on a ``grid`` (pixels,
     counts of events), or ``spike`` alone. ``head``: whether the last one may read ``float`` or a
     ``spike`` alone. ``multi_level`` D: counts of up to D that an integer-firing neuron makes, for
-    they are D binary sub-steps.
+    they are D binary sub-steps; published networks have D = 1 to 8.
     """
 
     encoder: Encoder = "any"
     head: Head = "float"
-    multi_level: int = 1
+    multi_level: int = 8
     allow: tuple[Allowance, ...] = ()
 
     def allowing(self, options: tuple[str, ...]) -> Policy:
@@ -78,4 +78,4 @@ class Policy:
 
 
 USUAL = Policy()
-"""The policy of who gave none: encoder and head may read anything, no counts, nothing allowed."""
+"""The policy of who gave none: encoder and head may read anything; counts pass as published."""

@@ -104,16 +104,18 @@ def firing(name: str, read: str, levels: int, norm: float = 1.0) -> Op:
 
 def test_counts_of_integer_firing_neurons_pass_up_to_a_level() -> None:
     made = (linear("a", "s"), firing("b", "a", 4, norm=4.0), linear("c", "b"), neuron("z", "c"))
-    [finding] = found(*made)
+    [finding] = found(*made, multi_level=1)
+    assert finding.rule.code == "SNN209"
     assert finding.message == (
         "`net.c` reads grid(1/4, 0..4), not spikes: "
         "spike-driven only after expansion to 4 binary sub-steps"
     )
     assert finding.hint == "allow such counts on purpose: multi_level = 4 in the policy"
     assert found(*made, multi_level=3) == [finding]
-    [allowed] = found(*made, multi_level=8)
+    [allowed] = found(*made)
     assert allowed.message == finding.message
-    assert (allowed.allowed_by, allowed.hint) == ("policy: multi_level = 8", "")
+    why = "policy: multi-level, D=4 binary sub-steps"
+    assert (allowed.allowed_by, allowed.hint) == (why, "")
 
 
 def test_counts_survive_views_and_joins_but_not_sums() -> None:
@@ -124,7 +126,7 @@ def test_counts_survive_views_and_joins_but_not_sums() -> None:
         op(ops.Slice, "f", "j", axis=0, start=0, stop=4, step=1),
     )
     [finding] = found(*counts, *joined, linear("c", "f"), neuron("z", "c"), multi_level=4)
-    assert finding.allowed_by == "policy: multi_level = 4"
+    assert finding.allowed_by == "policy: multi-level, D=4 binary sub-steps"
     added = op(ops.Add, "u", "b", "n")
     [finding] = found(*counts, added, linear("c", "u"), neuron("z", "c"), multi_level=8)
     assert finding.allowed_by is None
@@ -135,7 +137,7 @@ def test_products_of_counts_pass_by_their_lesser_count() -> None:
     made = (linear("a", "s"), firing("b", "a", 4), firing("c", "a", 8))
     product = (op(ops.MatMul, "m", "b", "c"), neuron("z", "m"))
     [finding] = found(*made, *product, multi_level=4)
-    assert finding.allowed_by == "policy: multi_level = 4"
+    assert finding.allowed_by == "policy: multi-level, D=4 binary sub-steps"
     assert "expansion to 4 binary sub-steps" in finding.message
 
 

@@ -11,7 +11,7 @@ import torch
 
 from snncc.diagnostics.core import Rule, Severity, SnnccError
 from snncc.frontends.torch_export import trace
-from snncc.passes import rules, spike_rules
+from snncc.passes import rules, rules_of_counts, spike_rules
 from snncc.passes.base import run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes
@@ -21,7 +21,7 @@ from snncc.passes.to_steps import ToSteps
 
 RULES = [
     each
-    for module in (rules, spike_rules)
+    for module in (rules, rules_of_counts, spike_rules)
     for _, each in inspect.getmembers(module)
     if isinstance(each, Rule) and each.severity is Severity.ERROR
 ]
@@ -53,4 +53,4 @@ def test_the_first_example_fails_and_the_second_is_mended(rule: Rule) -> None:
 
 
 def test_rules_are_shown() -> None:
-    assert len(RULES) == 12
+    assert len(RULES) == 13
