@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snncc.artefact import Artefact, sha256_of
+from snncc.artefact import Artefact, check_destination, sha256_of, write_artefact
 from snncc.backends.report.build import Report, build_report, report_document
 from snncc.backends.report.text import report_text
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
@@ -30,7 +30,7 @@ class Deployed:
     report: Report | None
 
 
-def compile_module(
+def compile_module(  # noqa: PLR0913 - the options of the command
     module: Module,
     example_input: Any,
     *,
@@ -39,21 +39,27 @@ def compile_module(
     labels: Any = None,
     weight_bits: int = 8,
     allow: tuple[str, ...] = (),
-) -> Deployed:
-    """Compile a network for a target; ``example_input`` is a batch of what it reads.
+    output: str | Path | None = None,
+) -> Compiled:
+    """Return a network in the integers of a target; ``example_input`` is a batch of its input.
 
-    ``data``, ``[N, ...]``, calibrates scales and is what the report is on, with ``labels`` also
-    how often it is right. ``artefact.write_artefact(path, result.artefact)`` keeps the result.
-    Raises ``SnnccError``.
+    ``data``, ``[N, ...]``, calibrates scales. With ``output`` the artefact is written there, with
+    a report on the data, and with ``labels`` how often it is right. Raises ``SnnccError``, and
+    ``TargetError`` for a target that there is not.
     """
     chip = load_target(target)
+    if output is not None:
+        check_destination(Path(output))
     checked = check_module(module, example_input, allow=allow)
     require_weights(checked.graph, checked.name)
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
     samples = None if dataset is None else dataset.inputs
     compiled = compile_checked(checked, target=chip, calibration=samples, weight_bits=weight_bits)
-    return deploy(compiled, dataset, {"source": {"name": checked.name}})
+    if output is not None:
+        made_of = {"source": {"name": checked.name}}
+        write_artefact(Path(output), deploy(compiled, dataset, made_of).artefact)
+    return compiled
 
 
 def check_module(module: Module, example_input: Any, *, allow: tuple[str, ...] = ()) -> Checked:
