@@ -138,6 +138,11 @@ def _neuron(found: Tracking, op: Op) -> Layout:
     return found.of(op)
 
 
+def has_memory(neuron: Any) -> bool:
+    """Whether a neuron's potential outlasts a time step: with tau 1 all of it leaks."""
+    return bool(neuron.tau != 1)
+
+
 def _elementwise(found: Tracking, op: Op) -> Layout:
     return _broadcast(found, op, [found.of(op, i) for i in range(len(op.inputs))])
 
@@ -231,6 +236,7 @@ _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {
     "neuron": _neuron,
     "add": _elementwise,
     "scale": _same,
+    "compare": _same,
     "max_pool": _pool,
     "avg_pool": _pool,
     "matmul": _matmul,
@@ -247,14 +253,28 @@ _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {
 
 
 class Roles:
-    """Which atoms are time and which are batch, once everything has been followed."""
+    """Which atoms are time and which are batch, once everything has been followed.
+
+    ``timed`` are the neurons whose first axis has to be time, with that axis. A neuron without
+    memory does not care what its first axis is. A network of such neurons alone that begin with
+    the batch has no time: all of it happens in one step.
+    """
 
     def __init__(self, found: Tracking) -> None:
         self.found = found
         self.batch = set(found.atoms.leaves(tuple(found.batch)))
-        clear = [axis for _, axis in found.times if self.is_clear(axis)]
+        self.timed = self._timed()
+        clear = [axis for _, axis in self.timed if self.is_clear(axis)]
         self.time = {atom for axis in clear for atom in self._timely(axis)} - self.batch
-        self.steps = self.length((clear or [axis for _, axis in found.times] or [()])[0])
+        self.steps = self.length((clear or [axis for _, axis in self.timed] or [()])[0])
+
+    def _timed(self) -> list[tuple[Op, Axis]]:
+        keeping = [(op, axis) for op, axis in self.found.times if has_memory(op)]
+        if keeping:
+            return keeping
+        if any(set(self.found.atoms.leaves(axis)) <= self.batch for _, axis in self.found.times):
+            return []
+        return [(op, axis) for op, axis in self.found.times if not self.holds(axis, self.batch)]
 
     def is_clear(self, axis: Axis) -> bool:
         """Whether the first axis of a neuron is one axis, and not the batch."""

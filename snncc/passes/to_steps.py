@@ -1,7 +1,8 @@
 """Take time and batch off a tensor graph: what is left happens in one step, for one sample.
 
 ``snncc.ir.layouts`` follows every axis through the network. The first axis of a neuron's input is
-time, the batch is where the input says it is. An op that connects one time step with another, or
+time, the batch is where the input says it is. A network whose neurons have no memory and that has
+no time is one of a single step. An op that connects one time step with another, or
 one sample with another, has no place in a step graph: all such ops are reported at once.
 """
 
@@ -82,7 +83,7 @@ Fault = tuple[str, Diagnostic]
 
 
 def _neuron_faults(roles: Roles) -> Iterator[Fault]:
-    for op, axis in roles.found.times:
+    for op, axis in roles.timed:
         length = roles.length(axis)
         if roles.holds(axis, roles.batch):
             text = f"{_called(op)} takes the batch for time"
@@ -98,7 +99,7 @@ def _neuron_faults(roles: Roles) -> Iterator[Fault]:
 
 def _cut_faults(roles: Roles) -> Iterator[Fault]:
     atoms, graph = roles.found.atoms, roles.found.graph
-    for _, axis in roles.found.times:
+    for _, axis in roles.timed:
         for cut in filter(None, (atoms.cut_by(a) for a in axis)):
             op = graph[cut]
             yield cut, TIME_MIXED.at(op.source, f"{_called(op)} cuts time in pieces", op=op.kind)

@@ -105,6 +105,21 @@ def test_values_stay(
     assert after.steps == graph.type_of(graph.of_kind("neuron")[0].name).shape[0]
 
 
+@given(seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_values_of_networks_without_memory_stay(
+    seed: int, random_network: Callable[[int], Graph], images: Callable[[Graph, int], Array]
+) -> None:
+    graph = random_network(seed)
+    counts = [
+        firing(each.name, *each.inputs, norm=4.0 if i % 2 else 1.0)
+        if each.kind == "neuron"
+        else each
+        for i, each in enumerate(graph.ops)
+    ]
+    same_as_before(graph.replace(counts), images(graph, seed))
+
+
 def test_a_convolution_before_the_repeat_is_made_once() -> None:
     after = steps(
         op(ops.Input, "x", shape=(B, 8)),
@@ -161,6 +176,94 @@ def test_one_time_step() -> None:
     after = same_as_before(graph, np.random.default_rng(0).uniform(0, 3, (B, 8)))
     assert after.steps == 1
     assert "readout" in {each.kind for each in after.ops}
+
+
+def firing(name: str, read: str, **fields: Any) -> Op:
+    """Integer-firing neurons without memory."""
+    fixed = {"tau": 1.0, "decay_input": False, "v_reset": None, "levels": 4, "norm": 4.0}
+    return op(ops.Neuron, name, read, **{**fixed, **fields})
+
+
+def test_neurons_without_memory_need_no_time() -> None:
+    geometry = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)}
+    graph = Graph(
+        (
+            op(ops.Input, "x", shape=(B, 2, 4, 4)),
+            op(ops.Conv, "stem", "x", weight="w", **geometry),
+            firing("a", "stem"),
+            op(ops.Conv, "conv", "a", weight="w", **geometry),
+            op(ops.Add, "stream", "stem", "conv"),
+            op(ops.Reshape, "tokens", "stream", shape=(B, 2, 16)),
+            op(ops.Sum, "mean", "tokens", axes=(2,)),
+            firing("b", "mean", norm=1.0, rounding="half_up"),
+            op(ops.Linear, "head", "b", weight="v"),
+            op(ops.Output, "y", "head"),
+        ),
+        {
+            "w": np.random.default_rng(1).uniform(-1, 2, (2, 2, 3, 3)),
+            "v": np.random.default_rng(2).uniform(-1, 2, (3, 2)),
+        },
+    )
+    after = same_as_before(graph, np.random.default_rng(0).uniform(0, 1, (B, 2, 4, 4)))
+    lines = [line.split("  #")[0].split(" : ") for line in dump(after).splitlines()]
+    shapes = {line[0].split(" = ")[0].strip(): line[1] for line in lines if len(line) == 2}
+    assert after.steps == 1
+    assert shapes == {
+        "%x": "<2x4x4; real>",
+        "%stem": "<2x4x4; real>",
+        "%stem.repeat": "<2x4x4; real>",
+        "%a": "<2x4x4; grid(1/4, 0..4)>",
+        "%conv": "<2x4x4; real>",
+        "%stream": "<2x4x4; real>",
+        "%tokens": "<2x16; real>",
+        "%mean": "<2; real>",
+        "%b": "<2; int[0..4]>",
+        "%head": "<3; real>",
+        "%head.readout": "<3; real>",
+        "%y": "<3; real>",
+    }
+
+
+def test_neurons_without_memory_can_have_time_all_the_same() -> None:
+    graph = Graph(
+        (
+            *shown(6),
+            firing("a", "seen"),
+            op(ops.Reshape, "flat", "a", shape=(T * B, 6)),
+            op(ops.Linear, "fc", "flat", weight="w"),
+            firing("b", "fc"),
+            op(ops.Reshape, "unflat", "b", shape=(T, B, 3)),
+            op(ops.Sum, "total", "unflat", axes=(0,)),
+            op(ops.Output, "y", "total"),
+        ),
+        {"w": np.random.default_rng(1).uniform(-1, 2, (3, 6))},
+    )
+    after = same_as_before(graph, np.random.default_rng(0).uniform(0, 3, (B, 6)))
+    assert after.steps == T
+
+
+def test_neurons_with_memory_say_which_axis_is_time() -> None:
+    graph = Graph(
+        (
+            *shown(6),
+            op(ops.Neuron, "lif", "seen"),
+            op(ops.Permute, "turned", "lif", order=(1, 0, 2)),
+            firing("a", "turned"),
+            op(ops.Sum, "total", "a", axes=(1,)),
+            op(ops.Output, "y", "total"),
+        )
+    )
+    assert ToSteps().run(graph).graph.steps == T
+
+
+def test_neurons_with_memory_need_time() -> None:
+    said = refused(
+        op(ops.Input, "x", shape=(B, 6)),
+        firing("a", "x"),
+        firing("b", "a", tau=4 / 3),
+        op(ops.Output, "y", "b"),
+    )
+    assert said == ["SNN153 `net.b` (neuron) takes the batch for time"]
 
 
 def test_one_sample() -> None:
