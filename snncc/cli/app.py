@@ -8,7 +8,8 @@ import click
 
 from snncc import __version__
 from snncc.cli.ask import explain, inspect, targets
-from snncc.cli.build import check, compile_
+from snncc.cli.build import compile_
+from snncc.cli.check import check
 from snncc.cli.measure import energy, simulate
 from snncc.cli.options import configured
 

@@ -1,4 +1,4 @@
-"""Commands that judge and build: ``check``, ``compile``."""
+"""The command that builds: ``compile``."""
 
 from __future__ import annotations
 
@@ -7,46 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
+from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, model_of, target_of
 from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.policy import configured_policy
 from snncc.cli.screen import result, result_json, say, show, working
 
 if TYPE_CHECKING:
     from snncc.backends.deploy import Deployed
-
-
-@click.command()
-@all_of(MODEL, *MODEL_OPTIONS, ALLOW)
-@click.option(
-    "--fail-on",
-    type=click.Choice(["error", "warning"]),
-    default="error",
-    show_default=True,
-    help="What makes the exit code 1.",
-)
-@form("text", "json")
-def check(model: str, allow: tuple[str, ...], fail_on: str, form: str, **options: Any) -> int:
-    """Prove whether every product of MODEL is driven by spikes.
-
-    Exit code 1 where one is not and is not allowed. The encoder and the head are shown and let
-    pass.
-    """
-    loaded = model_of(model, **options)
-    with working("checking"):
-        from snncc.backends.report.verdicts import findings_of, verdict_text
-        from snncc.compiler import check_model
-        from snncc.diagnostics.core import Severity
-        from snncc.diagnostics.render import RENDERERS
-
-        checked = check_model(loaded, allow=allow)
-    findings = findings_of(checked, Severity[fail_on.upper()])
-    if form == "text":
-        show(*findings.diagnostics, *findings.notes)
-        result(verdict_text(checked, findings))
-    else:
-        result(RENDERERS[form](findings))
-    return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
 
 
 @click.command("compile")
@@ -83,12 +51,12 @@ def compile_(  # noqa: PLR0913 - one for each option
     from snncc.compiler import check_model, compile_checked
     from snncc.execute.weights import require_weights
 
-    chip = target_of(target)
+    chip, policy = target_of(target), configured_policy()
     if output is not None:
         check_destination(output)
     loaded = model_of(model, **options)
     with working("checking"):
-        checked = check_model(loaded, allow=allow)
+        checked = check_model(loaded, allow=allow, policy=policy)
     require_weights(checked.graph, checked.name)
     dataset = data_of(data, checked.graph, limit) if data else None
     samples = dataset.inputs if dataset else None

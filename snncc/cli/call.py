@@ -39,6 +39,14 @@ def model_of(
         )
 
 
+def named(spec: str) -> str:
+    """Return the file of a model that the user named, as a checkout holds it; else the name."""
+    module = Path(*spec.partition(":")[0].split(".")).with_suffix(".py")
+    path = module if module.is_file() else Path(spec)
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+
+
 def target_of(name: str) -> Target:
     """Return the target of that name or file. Raises ``SnnccError``."""
     from snncc.targets.load import TargetError, load_target

@@ -119,7 +119,7 @@ def configured(app: click.Group, start: Path) -> dict[str, dict[str, Any]]:
     Raises ``SnnccError`` for an unknown key, a value that no option takes, or a file that is no
     TOML.
     """
-    file = next((f for d in (start, *start.parents) if (f := d / "pyproject.toml").is_file()), None)
+    file, table = read_configuration(start)
     if file is None:
         return {}
     known = {
@@ -130,12 +130,12 @@ def configured(app: click.Group, start: Path) -> dict[str, dict[str, Any]]:
         if option.startswith("--")
     }
     defaults: dict[str, Any] = {}
-    for key, value in _read(file).items():
+    for key, value in table.items():
         if key in TABLES:
             continue
         if key not in known:
             hint = f"one of {', '.join(sorted(known))}"
-            raise _refusal(file, f"has the unknown key `{key}`{meant(key, known)}", hint)
+            raise refusal(file, f"has the unknown key `{key}`{meant(key, known)}", hint)
         defaults[str(known[key].name)] = _default(file, key, value, known[key])
     return {
         name: {str(p.name): defaults[str(p.name)] for p in command.params if p.name in defaults}
@@ -151,13 +151,20 @@ def _default(file: Path, key: str, value: Any, parameter: click.Parameter) -> An
         value = value if isinstance(value, list) else [value]
         return [str(each) for each in value]
     if isinstance(value, (list, Mapping)):
-        raise _refusal(file, f"gives `{key}` several values, wanted one")
+        raise refusal(file, f"gives `{key}` several values, wanted one")
     return value
 
 
-def _refusal(file: Path, reason: str, hint: str = "") -> SnnccError:
-    message = f"`[tool.snncc]` {reason}"
+def refusal(file: Path, reason: str, hint: str = "", table: str = "tool.snncc") -> SnnccError:
+    """Return the diagnostic of a configuration that cannot be used."""
+    message = f"`[{table}]` {reason}"
     return SnnccError(BAD_CONFIGURATION.at(Source(file=str(file)), message, hint=hint))
+
+
+def read_configuration(start: Path) -> tuple[Path | None, Mapping[str, Any]]:
+    """Return the nearest pyproject.toml upwards and its ``[tool.snncc]``."""
+    file = next((f for d in (start, *start.parents) if (f := d / "pyproject.toml").is_file()), None)
+    return file, {} if file is None else _read(file)
 
 
 def _read(file: Path) -> Mapping[str, Any]:

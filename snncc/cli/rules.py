@@ -51,6 +51,12 @@ BAD_CONFIGURATION = rule(
     weight-bits = 8
     allow = ["SNN201:block.0.*"]
     set = { heads = 8 }
+
+    [tool.snncc.check]
+    encoder = "grid"     # "any", "grid" (pixels, counts of events) or "spike"
+    head = "spike"       # "float" or "spike"
+    multi_level = 4      # counts of up to 4 that integer-firing neurons make
+    allow = [{ code = "SNN201", path = "block.0.*", reason = "the published baseline" }]
     ```
     """,
 )

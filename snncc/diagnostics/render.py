@@ -1,6 +1,6 @@
-"""Renderers: findings in, text or one JSON document out. Nothing else formats a finding.
+"""Findings as text and as one JSON document, and what every renderer says in the same words.
 
-``RENDERERS`` is the table; a renderer is a function from a ``Findings`` to a string.
+A renderer is a function from a ``Findings`` to a string; ``formats.RENDERERS`` is their table.
 """
 
 from __future__ import annotations
@@ -29,10 +29,26 @@ _STYLES: Mapping[Severity, str] = {
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One product that was judged: what it reads, and whether that is a spike.
+
+    ``path`` is its module's, which may be empty; ``name`` never is.
+    """
+
+    name: str
+    path: str
+    op: str
+    reads: str
+    is_spike_driven: bool
+
+
+@dataclass(frozen=True)
 class Findings:
     """What was found in one model, and what a renderer may say beside it.
 
-    ``facts`` go into the JSON document as they are; ``fail_on`` decides what is clean.
+    ``facts`` go into the JSON document as they are; ``fail_on`` decides what is clean. ``file`` is
+    the model as it was named, the place of findings that have none of their own; ``layers`` are all
+    that was judged, found fault with or not.
     """
 
     model: str
@@ -40,12 +56,22 @@ class Findings:
     notes: tuple[Diagnostic, ...] = ()
     fail_on: Severity = Severity.ERROR
     facts: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Diagnostic, ...]:
+        """The findings about the model's products, and the notes beside them."""
+        return (*self.diagnostics, *self.notes)
 
     @property
     def clean(self) -> bool:
         """Whether nothing that is not allowed reaches ``fail_on``."""
-        found = (*self.diagnostics, *self.notes)
-        return not any(d.severity >= self.fail_on for d in found)
+        return not any(self.fails(d) for d in self.everything)
+
+    def fails(self, diagnostic: Diagnostic) -> bool:
+        """Whether this finding reaches ``fail_on``."""
+        return diagnostic.severity >= self.fail_on
 
 
 Renderer: TypeAlias = Callable[[Findings], str]
@@ -146,10 +172,10 @@ def _number(value: Fraction) -> int | float:
 
 def as_text(findings: Findings) -> str:
     """Return all findings and a last line that counts them."""
-    everything = (*findings.diagnostics, *findings.notes)
-    blocks = [text_of(d) for d in everything]
+    blocks = [text_of(d) for d in findings.everything]
     verdict = "clean" if findings.clean else "not clean"
-    return "\n\n".join([*blocks, f"{findings.model}: {verdict}, {counted(everything)}"]) + "\n"
+    last = f"{findings.model}: {verdict}, {counted(findings.everything)}"
+    return "\n\n".join([*blocks, last]) + "\n"
 
 
 def as_json(findings: Findings) -> str:
@@ -163,10 +189,6 @@ def as_json(findings: Findings) -> str:
         "notes": [finding_document(d) for d in findings.notes],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
-
-
-RENDERERS: Mapping[str, Renderer] = {"text": as_text, "json": as_json}
-"""Every format that findings can be written in, by the name of its ``--format``."""
 
 
 def _headline(diagnostic: Diagnostic) -> str:

@@ -345,7 +345,7 @@ UNUSED_ALLOWANCE = rule(
     "allowance-not-used",
     Severity.WARNING,
     """
-    An allowance (`--allow CODE[:path]`) matches no finding.
+    An allowance (`--allow CODE[:path]`, or `allow` under `[tool.snncc.check]`) matches no finding.
 
     The layer may have been mended or renamed since, or the code or path is misspelt. Take the
     allowance out, so that it cannot hide a finding that comes later.

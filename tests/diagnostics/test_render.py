@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from snncc.diagnostics.core import RULES, Diagnostic, Rule, Severity, SnnccError
-from snncc.diagnostics.render import RENDERERS, Findings, counted, print_to, text_of
+from snncc.diagnostics.formats import RENDERERS
+from snncc.diagnostics.render import Findings, counted, print_to, text_of
 from snncc.ir.domain import REAL, Grid
 from snncc.ir.graph import Source
 

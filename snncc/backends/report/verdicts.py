@@ -7,13 +7,16 @@ from collections import Counter
 from snncc.backends.report.table import table
 from snncc.compiler import Checked
 from snncc.diagnostics.core import Severity
-from snncc.diagnostics.render import Findings, counted, printable
+from snncc.diagnostics.render import Findings, Layer, counted, printable
 from snncc.passes.check_spikes import Verdict
 from snncc.passes.spike_causes import shown
 
 
-def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR) -> Findings:
-    """Return what was found; what is not about a product or an op comes as a note beside it."""
+def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str = "") -> Findings:
+    """Return what was found; what is not about a product or an op comes as a note beside it.
+
+    ``file`` is the model as it was named on the command line.
+    """
     about_ops = tuple(d for d in checked.diagnostics if _is_finding(d.rule.code, d.rule.severity))
     notes = tuple(d for d in checked.diagnostics if d not in about_ops)
     facts = {
@@ -26,7 +29,11 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR) -> Finding
             for s in checked.model.provenance
         ],
     }
-    return Findings(checked.name, about_ops, notes, fail_on, facts)
+    layers = tuple(
+        Layer(v.path or v.name, v.path, v.kind, _reads(v), v.is_spike_driven)
+        for v in checked.verdicts
+    )
+    return Findings(checked.name, about_ops, notes, fail_on, facts, file, layers)
 
 
 def verdict_text(checked: Checked, findings: Findings) -> str:
@@ -49,11 +56,14 @@ def verdict_line(checked: Checked, findings: Findings) -> str:
 
 
 def _row(verdict: Verdict, allowed_by: str | None) -> tuple[str, ...]:
-    reads = ", ".join(shown(domain) for domain in verdict.domains)
     judged: str = verdict.verdict
     if not verdict.is_spike_driven:
         judged = f"{judged}: {allowed_by}" if allowed_by else f"{judged}: not spike-driven"
-    return printable(verdict.path or verdict.name), verdict.kind, reads, judged
+    return printable(verdict.path or verdict.name), verdict.kind, _reads(verdict), judged
+
+
+def _reads(verdict: Verdict) -> str:
+    return ", ".join(shown(domain) for domain in verdict.domains)
 
 
 def _is_finding(code: str, severity: Severity) -> bool:

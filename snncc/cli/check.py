@@ -1,0 +1,47 @@
+"""The command that judges: ``check``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
+from snncc.cli.call import model_of, named
+from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.policy import configured_policy
+from snncc.cli.screen import result, show, working
+
+
+@click.command()
+@all_of(MODEL, *MODEL_OPTIONS, ALLOW)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    default="error",
+    show_default=True,
+    help="What makes the exit code 1.",
+)
+@form("text", "json", "sarif", "junit", "github")
+def check(model: str, allow: tuple[str, ...], fail_on: str, form: str, **options: Any) -> int:
+    """Prove whether every product of MODEL is driven by spikes.
+
+    Exit code 1 where one is not and is not allowed. The encoder and the head are shown and let
+    pass, as far as `[tool.snncc.check]` in pyproject.toml says.
+    """
+    policy = configured_policy()
+    loaded = model_of(model, **options)
+    with working("checking"):
+        from snncc.backends.report.verdicts import findings_of, verdict_text
+        from snncc.compiler import check_model
+        from snncc.diagnostics.core import Severity
+        from snncc.diagnostics.formats import RENDERERS
+
+        checked = check_model(loaded, allow=allow, policy=policy)
+    findings = findings_of(checked, Severity[fail_on.upper()], named(model))
+    if form == "text":
+        show(*findings.everything)
+        result(verdict_text(checked, findings))
+    else:
+        result(RENDERERS[form](findings))
+    return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
