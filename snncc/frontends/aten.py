@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 
 from snncc.frontends import aten_views as views
+from snncc.frontends import aten_writes as writes
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -265,5 +266,6 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten._to_copy": _cast,
     "aten.to": _cast,
     **views.CONVERTERS,
+    **writes.CONVERTERS,
 }
 """By namespace and operator; all overloads of an operator share one function."""

@@ -64,8 +64,13 @@ def _t(b: Builder, a: Arguments, out: Shape) -> Value:
     return swapped(b, a["self"], 0, 1) if len(out) == 2 else a["self"]
 
 
+def expanded(b: Builder, x: Value, shape: Shape) -> Value:
+    """Return ``x`` broadcast to a shape; no op where it has that shape."""
+    return x if x.shape == shape else b.emit(ops.Expand, x, shape=shape)
+
+
 def _expand(b: Builder, a: Arguments, out: Shape) -> Value:
-    return a["self"] if a["self"].shape == out else b.emit(ops.Expand, a["self"], shape=out)
+    return expanded(b, a["self"], out)
 
 
 def _repeat(b: Builder, a: Arguments, out: Shape) -> Value:
@@ -131,36 +136,6 @@ def _stack(b: Builder, a: Arguments, out: Shape) -> Value:
     return b.emit(ops.Concat, *parts, axis=axis)
 
 
-def _scatter(b: Builder, a: Arguments, out: Shape) -> Any:
-    """What is written, between what is left of the places before and after it."""
-    axis, places = a["dim"] % len(out), out[a["dim"]]
-    start, stop, step = slice(a["start"], a["end"]).indices(places)
-    if a["step"] != 1 or step != 1:
-        return NotImplemented
-    return _between(b, a["self"], a["src"], axis, (start, stop))
-
-
-def _select_scatter(b: Builder, a: Arguments, out: Shape) -> Value:
-    axis = a["dim"] % len(out)
-    place = a["index"] % out[axis]
-    written = reshaped(b, a["src"], (*out[:axis], 1, *out[axis + 1 :]))
-    return _between(b, a["self"], written, axis, (place, place + 1))
-
-
-def _between(b: Builder, base: Value, new: Value, axis: int, span: tuple[int, int]) -> Value:
-    start, stop = span
-    parts = [new]
-    if start > 0:
-        parts.insert(0, sliced(b, base, axis, 0, start))
-    if stop < base.shape[axis]:
-        parts.append(sliced(b, base, axis, stop, base.shape[axis]))
-    return new if len(parts) == 1 else b.emit(ops.Concat, *parts, axis=axis)
-
-
-def _copy(b: Builder, a: Arguments, out: Shape) -> Value:
-    return _expand(b, {"self": a["src"]}, out)
-
-
 def _filled(fill: float) -> Callable[[Builder, Arguments, Shape], Value]:
     def convert(b: Builder, a: Arguments, out: Shape) -> Value:
         value = a.get("fill_value", fill)
@@ -208,9 +183,6 @@ CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.unbind_copy": _unbind,
     "aten.cat": _cat,
     "aten.stack": _stack,
-    "aten.slice_scatter": _scatter,
-    "aten.select_scatter": _select_scatter,
-    "aten.copy": _copy,
     "aten.zeros_like": _filled(0.0),
     "aten.ones_like": _filled(1.0),
     "aten.full_like": _filled(0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -52,12 +52,27 @@ class Static:
 Value: TypeAlias = Dynamic | Static
 
 
+@dataclass(frozen=True)
+class Border:
+    """A value with a border around its last axes, which code writes to part by part.
+
+    ``parts`` are the vectors that stand in each part, one number or one a channel. A part is named
+    by its side on each padded axis: -1 before, 0 along, 1 behind.
+    """
+
+    inner: Dynamic
+    before: Shape
+    after: Shape
+    parts: Mapping[Shape, Static]
+
+
 @dataclass
 class Builder:
     """Ops in order, made one at a time for the node that ``at`` was told of last."""
 
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
+    borders: dict[str, Border] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _constants: dict[str, Dynamic] = field(default_factory=dict)
     _source: Source = field(default_factory=Source)

@@ -232,8 +232,9 @@ class _Conversion:
         return given
 
     def _evaluated(self, node: Node) -> Any:
-        """Compute what depends on no input, once and for all."""
-        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), self._tensor)
+        """Compute what depends on no input, once and for all; in float64 if it is arithmetic."""
+        tensor = self._tensor if _is_view(node.target) else self._exact
+        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), tensor)
         made = node.target(*args, **kwargs)  # type: ignore[operator]
         if isinstance(made, Tensor):
             return Static(made)
@@ -242,6 +243,11 @@ class _Conversion:
     def _tensor(self, node: Node) -> Any:
         value = self._values[node]
         return value.tensor if isinstance(value, Static) else value
+
+    def _exact(self, node: Node) -> Any:
+        value = self._tensor(node)
+        floating = isinstance(value, Tensor) and value.is_floating_point()
+        return value.double() if floating else value
 
     def _foreign(self, node: Node, target: str, arguments: Mapping[str, Any]) -> Any:
         """Keep the shape of what has no meaning here, so that the rest can be looked at."""
@@ -298,6 +304,12 @@ def _is_random(target: object) -> bool:
     """Whether an operator gives other numbers each time; dropout that is off does not."""
     random = torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
     return random and not operator_name(target).endswith(_DROPPING)
+
+
+def _is_view(target: object) -> bool:
+    """Whether an operator shows the numbers that it is given."""
+    schema = getattr(target, "_schema", None)
+    return schema is None or any(each.alias_info for each in schema.returns)
 
 
 def _source(node: Node) -> Source:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -322,8 +323,8 @@ def _pad(op: Pad, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead:
     column = value.reshape(*value.shape, *(1,) * n) if value.ndim else value
     y = np.array(np.broadcast_to(column, shape), np.result_type(x, value))
     inner = zip(x.shape[x.ndim - n :], op.before, strict=True)
-    inside = tuple(slice(front, front + places) for places, front in inner)
-    y[(..., *inside)] = x
+    inside: Any = (..., *(slice(front, front + places) for places, front in inner))
+    y[inside] = x
     return y
 
 

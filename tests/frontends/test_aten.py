@@ -210,7 +210,7 @@ def test_operator(name: str) -> None:
         "aten.div": lambda _, x: x / (x + 1),
         "aten.max[0]": lambda _, x: x.max(-1)[0],
         "aten.gt": lambda _, x: (x > 0.5).float(),
-        "aten.pad": lambda _, x: F.pad(x, (1, 1, 1, 1)),
+        "aten.pad": lambda _, x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
     }.items(),
 )
 def test_what_has_no_meaning_here_keeps_its_shape(
