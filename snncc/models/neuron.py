@@ -174,11 +174,12 @@ class ParametricLIF(SpikingNeuron):
         if not init_tau > 1:
             raise ValueError(f"init_tau must be above 1, got {init_tau}")
         super().__init__(tau=init_tau, decay_input=True, v_threshold=v_threshold, v_reset=v_reset)
+        self.init_tau = init_tau
         self.w = nn.Parameter(torch.tensor(-math.log(init_tau - 1)))
 
     @property
     def tau(self) -> float:
-        """What `w` stands for now; on the meta device nobody knows."""
+        """What `w` stands for now; on the meta device nobody knows, but it began as `init_tau`."""
         return float(1 / self.w.detach().double().sigmoid())
 
     def charge(self, v: Tensor, x: Tensor) -> Tensor:

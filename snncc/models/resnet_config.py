@@ -77,3 +77,46 @@ class MsResNetConfig(ResNetConfig):
         super().__post_init__()
         if not 0 < self.decay < 1:
             raise ValueError(f"decay must be between 0 and 1, got {self.decay}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SewEventConfig:
+    """A spike-element-wise network for frames of events. No shape tells `connect`, `T`.
+
+    Shapes fix the others, `img_size` up to what the pools round off.
+    """
+
+    widths: tuple[int, ...]
+    """Channels of each block; a max-pool halves height and width behind each."""
+    classes: int
+    connect: str = "ADD"
+    in_channels: int = 2
+    img_size: int = 128
+    """Height and width of the input."""
+    T: int = 16
+    """Time steps."""
+    v_threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built, by name and number."""
+        for name in ("classes", "in_channels", "T"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"widths must be numbers from 1, got {self.widths}")
+        if self.img_size < 2 ** len(self.widths):
+            raise ValueError(
+                f"img_size must be at least {2 ** len(self.widths)}, got {self.img_size}"
+            )
+        if self.connect not in CONNECTIONS:
+            raise ValueError(f"connect must be one of {CONNECTIONS}, got {self.connect!r}")
+
+    @property
+    def time_in_input(self) -> bool:
+        """Events come in frames, one a time step."""
+        return True
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, `[T, C, H, W]`."""
+        return (self.T, self.in_channels, self.img_size, self.img_size)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +70,40 @@ class SpikeformerConfig:
         """Shape of one sample: `[T, C, H, W]` for event frames, `[C, H, W]` for an image."""
         image = (self.in_channels, self.img_size, self.img_size)
         return (self.T, *image) if self.time_in_input else image
+
+
+_EVENTS = SpikeformerConfig(
+    widths=(64, 64, 128, 128, 256, 256),
+    strides=(2, 1, 2, 1, 2, 1),
+    depth=7,
+    heads=4,
+    img_size=128,
+    classes=10,
+    in_channels=2,
+    T=4,
+)
+SPIKEFORMERS: Final[Mapping[str, SpikeformerConfig]] = {
+    "spikeformer": SpikeformerConfig(
+        widths=(64, 64, 128, 128, 256, 256, 512, 512),
+        strides=(2, 1, 2, 1, 2, 1, 2, 1),
+        depth=7,
+        heads=8,
+        img_size=224,
+        classes=1000,
+        in_channels=3,
+        T=4,
+        mlp_ratio=3,
+        analog=True,
+        time_in_input=False,
+    ),
+    "spikeformer-dvs": _EVENTS,
+    "spikeformer-gesture": replace(
+        _EVENTS,
+        widths=(64, 128, 256),
+        strides=(2, 2, 2),
+        kernel=5,
+        classes=11,
+        T=16,
+    ),
+}
+"""The published forms: ImageNet, CIFAR10-DVS and DVS128 Gesture."""

@@ -17,8 +17,13 @@ from snncc.models.config_stages import (
     MetaSpikeFormerConfig,
 )
 from snncc.models.config_yolo import SpikeYoloConfig
-from snncc.models.resnet_config import CONNECTIONS, MsResNetConfig, SewResNetConfig
-from snncc.models.spikeformer_config import SpikeformerConfig
+from snncc.models.resnet_config import (
+    CONNECTIONS,
+    MsResNetConfig,
+    SewEventConfig,
+    SewResNetConfig,
+)
+from snncc.models.spikeformer_config import SPIKEFORMERS, SpikeformerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +97,12 @@ def _sew_resnet(config: SewResNetConfig) -> nn.Module:
     from snncc.models.sew_resnet import SewResNet  # noqa: PLC0415
 
     return SewResNet(config)
+
+
+def _sew_events(config: SewEventConfig) -> nn.Module:
+    from snncc.models.sew_events import SewEventNet  # noqa: PLC0415
+
+    return SewEventNet(config)
 
 
 def _ms_resnet(config: MsResNetConfig) -> nn.Module:
@@ -202,41 +213,11 @@ _SDT = {
     "sdt-dvs": replace(_EVENTS, heads=8, img_size=64, pool_stages=(3, 4), T=10),
     "sdt-gesture": replace(_EVENTS, variant="gesture", heads=8, classes=11, pool_stages=(2, 3, 4)),
 }
-_SPIKEFORMER_EVENTS = SpikeformerConfig(
-    widths=(64, 64, 128, 128, 256, 256),
-    strides=(2, 1, 2, 1, 2, 1),
-    depth=7,
-    heads=4,
-    img_size=128,
-    classes=10,
-    in_channels=2,
-    T=4,
-)
-_SPIKEFORMER = {
-    "spikeformer": SpikeformerConfig(
-        widths=(64, 64, 128, 128, 256, 256, 512, 512),
-        strides=(2, 1, 2, 1, 2, 1, 2, 1),
-        depth=7,
-        heads=8,
-        img_size=224,
-        classes=1000,
-        in_channels=3,
-        T=4,
-        mlp_ratio=3,
-        analog=True,
-        time_in_input=False,
-    ),
-    "spikeformer-dvs": _SPIKEFORMER_EVENTS,
-    "spikeformer-gesture": replace(
-        _SPIKEFORMER_EVENTS,
-        widths=(64, 128, 256),
-        strides=(2, 2, 2),
-        kernel=5,
-        classes=11,
-        T=16,
-    ),
-}
 _YOLO = SpikeYoloConfig(width=48, repeats=(1, 2, 3, 1))
+_SEW_EVENTS = {
+    "sew-resnet-dvs": SewEventConfig(widths=(64, 64, 64, 64, 128, 128, 128), classes=10),
+    "sew-resnet-gesture": SewEventConfig(widths=(32,) * 7, classes=11),
+}
 
 FORMS: Final[Mapping[str, Architecture]] = {
     form.name: form
@@ -256,16 +237,14 @@ FORMS: Final[Mapping[str, Architecture]] = {
             replace(_CIFAR, variant="cifar-cml"),
         ),
         *(
-            Architecture(name, "spikingformer", _spikingformer, config)
-            for name, config in _CML.items()
-        ),
-        *(
-            Architecture(name, "sdt", _spike_driven_transformer, config)
-            for name, config in _SDT.items()
-        ),
-        *(
-            Architecture(name, "spikeformer", _spikeformer, config)
-            for name, config in _SPIKEFORMER.items()
+            Architecture(name, family, network, config)
+            for family, network, configs in (
+                ("spikingformer", _spikingformer, _CML),
+                ("sdt", _spike_driven_transformer, _SDT),
+                ("spikeformer", _spikeformer, SPIKEFORMERS),
+                ("sew-resnet", _sew_events, _SEW_EVENTS),
+            )
+            for name, config in configs.items()
         ),
         Architecture("sew-resnet", "sew-resnet", _sew_resnet, SewResNetConfig(blocks=(2, 2, 2, 2))),
         Architecture("ms-resnet", "ms-resnet", _ms_resnet, MsResNetConfig(blocks=(2, 2, 2, 2))),
@@ -346,6 +325,11 @@ SIZES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     **{
         f"sew-resnet{layers}-{connect.lower()}": ("sew-resnet", {**sizes, "connect": connect})
         for layers, sizes in _SEW_RESNETS.items()
+        for connect in CONNECTIONS
+    },
+    **{
+        f"{form}-{connect.lower()}": (form, {"connect": connect})
+        for form in _SEW_EVENTS
         for connect in CONNECTIONS
     },
     "ms-resnet18": ("ms-resnet", {"blocks": (2, 2, 2, 2)}),

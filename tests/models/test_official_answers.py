@@ -52,6 +52,13 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         for connect in CONNECTIONS
     },
     "sew-resnet, bottleneck": ("sew-resnet", {**RESNET, "bottleneck": True}),
+    **{
+        f"sew-resnet-gesture, {connect}": (
+            "sew-resnet-gesture",
+            {"widths": (32,) * 7, "classes": 11, "connect": connect, "T": 3},
+        )
+        for connect in CONNECTIONS
+    },
     "ms-resnet": ("ms-resnet", RESNET),
     "ms-resnet, deep": ("ms-resnet", {**RESNET, "deep": True}),
     "sdt": ("sdt", {**STAGES, "depth": 2}),

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snncc.models.neuron import IF
-from snncc.models.resnet_config import CONNECTIONS, SewResNetConfig
+from snncc.models.neuron import IF, ParametricLIF
+from snncc.models.resnet_config import CONNECTIONS, SewEventConfig, SewResNetConfig
 from snncc.models.sew_resnet import CONNECT
 from snncc.models.zoo import FORMS
 
@@ -162,3 +162,47 @@ def test_the_first_convolution_sees_an_image_once(lively: Lively, inputs_of: Inp
 def test_what_cannot_be_built_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SewResNetConfig(**{"blocks": (2, 2, 2, 2), **change})
+
+
+EVENTS: dict[str, Any] = {"widths": (8, 8, 16, 16), "img_size": 32, "classes": 5, "T": 3}
+
+
+def test_networks_for_events_have_the_official_names() -> None:
+    model = FORMS["sew-resnet-dvs"].build(**EVENTS)
+    expected = {"out.weight", "out.bias"}
+    # A block and a pool each, and a 1x1 convolution where the width changes: at 0 and 5.
+    blocks = [f"conv.{i}.conv.{layer}" for i in (1, 3, 6, 8) for layer in (0, 1)]
+    for layer in ("conv.0", "conv.5", *blocks):
+        expected |= {f"{layer}.0.0.weight", f"{layer}.1.w"}
+        expected |= {f"{layer}.0.1.{key}" for key in NORM}
+    assert model.state_dict().keys() == expected
+    leaks = [m.tau for m in model.modules() if isinstance(m, ParametricLIF)]
+    assert leaks == [2.0] * 10
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS)
+def test_sums_survive_pools_until_the_width_changes(
+    connect: str, lively: Lively, inputs_of: InputsOf
+) -> None:
+    read = inputs_of(*lively("sew-resnet-dvs", **EVENTS, connect=connect))
+    del read["conv.0.0.0"], read["out"]
+    highest = {path: int(x.max()) for path, x in read.items() if x.max() > 1}
+    sums = {"conv.3.conv.0.0.0": 2, "conv.5.0.0": 3, "conv.8.conv.0.0.0": 2}
+    assert highest == (sums if connect == "ADD" else {})
+    assert all(torch.equal(x, x.round()) for x in read.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"connect": "XOR"}, "connect must be one of .*, got 'XOR'"),
+        ({"img_size": 8}, "img_size must be at least 16, got 8"),
+        ({"widths": ()}, r"widths must be numbers from 1, got \(\)"),
+        ({"T": 0}, "T must be at least 1, got 0"),
+    ],
+)
+def test_a_network_for_events_that_cannot_be_is_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        SewEventConfig(**{**EVENTS, **change})

@@ -68,6 +68,8 @@ PARAMETERS = {
         )
         for connect in ("add", "and", "iand")
     },
+    **{f"sew-resnet-dvs-{connect}": 1_192_218 for connect in ("add", "and", "iand")},
+    **{f"sew-resnet-gesture-{connect}": 130_426 for connect in ("add", "and", "iand")},
     "ms-resnet18": 11_693_736,
     "ms-resnet34": 21_801_896,
     "ms-resnet104": 77_350_504,
