@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from snncc.ir import domain as dom
-from snncc.ir.domain import REAL, Domain
+from snncc.ir.compare import Compare
+from snncc.ir.domain import REAL, Domain, Grid
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 from snncc.ir.pad import Pad
@@ -227,6 +228,23 @@ class Scale(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundShift(Op):
+    """``y = (x + 2**(bits - 1)) >> bits``: an integer in fewer bits, halves rounded up."""
+
+    kind = "round_shift"
+    bits: int
+
+    def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
+        """The bounds are rounded as the values are."""
+        domain = inputs[0].domain
+        if not isinstance(domain, Grid) or domain.step != 1 or self.bits < 1:
+            raise IRError(f"shifts {domain} by {self.bits} bits")
+        half = 1 << (self.bits - 1)
+        bounds = ((domain.lo + half) >> self.bits, (domain.hi + half) >> self.bits)
+        return Type(inputs[0].shape, dom.integers(*bounds))
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaxPool(Op):
     """The largest value of each window; borders are padded with minus infinity."""
 
@@ -434,8 +452,8 @@ class Foreign(Op):
 
 
 OPS: tuple[type[Op], ...] = (
-    Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale,
-    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Reshape, Permute, Expand, Slice, Concat,
+    Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale, RoundShift,
+    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Reshape, Permute, Expand, Slice, Concat,
     Repeat, Readout, Foreign,
 )  # fmt: skip
 

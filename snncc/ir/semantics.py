@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from snncc.ir.compare import Compare
 from snncc.ir.graph import Array, IRError, Op, Shape, Weights
 from snncc.ir.inference import window_positions
 from snncc.ir.ops import (
@@ -29,6 +30,7 @@ from snncc.ir.ops import (
     Neuron,
     Permute,
     Reshape,
+    RoundShift,
     Scale,
     Slice,
     Sum,
@@ -284,6 +286,19 @@ def _scale(op: Scale, inputs: tuple[Array, ...], weights: Mapping[str, Array], l
     return inputs[0] * op.factor
 
 
+def _round_shift(
+    op: RoundShift, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
+) -> Array:
+    return (inputs[0].astype(np.int64) + (1 << (op.bits - 1))) >> op.bits
+
+
+def _compare(
+    op: Compare, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
+) -> Array:
+    x = inputs[0]
+    return (x > op.threshold if op.strict else x >= op.threshold).astype(np.int8)
+
+
 def _sum(op: Sum, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:
     x = inputs[0].astype(np.int64) if is_integral(inputs[0]) else inputs[0]
     return np.asarray(x.sum(axis=tuple(a + lead for a in op.axes), keepdims=op.keepdims))
@@ -345,6 +360,8 @@ _TABLE: dict[str, Callable[..., Array]] = {
     "batch_norm": _batch_norm,
     "add": _add,
     "scale": _scale,
+    "compare": _compare,
+    "round_shift": _round_shift,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "matmul": _matmul,

@@ -61,12 +61,24 @@ def plan_neuron(
         _plan(neuron, unit, current, steps, arithmetic, base + k) for k in range(extra, -1, -1)
     )
     plan = next(plans)
-    while not plan.proved:
+    while not (plan.proved and _fits(plan, arithmetic)):
         smaller = next(plans, None)
         if smaller is None:
             break
         plan = smaller
     return plan
+
+
+def potential_goal(neuron: Neuron) -> float:
+    """Return the potential that fires in units of the current: ``g (v_threshold - v_reset)``."""
+    gain = neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
+    return gain * (neuron.v_threshold - (neuron.v_reset or 0.0))
+
+
+def _fits(plan: NeuronPlan, arithmetic: Arithmetic) -> bool:
+    """Whether every threshold fits the target's register."""
+    register = int(plan.threshold.max()) >> arithmetic.threshold_shift.value
+    return register < 1 << arithmetic.threshold_bits.value
 
 
 def _retention(neuron: Neuron) -> Fraction:
@@ -92,8 +104,7 @@ def _plan(
     lossless = needed is not None and extra >= needed and Fraction(decay, one) == 1 - retention
     exact = lossless and neuron.v_reset is not None
     spread = 1 << (shift - needed) if exact and needed is not None else 1
-    gain = neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
-    goal = gain * (neuron.v_threshold - (neuron.v_reset or 0.0))
+    goal = potential_goal(neuron)
     counts = [goal / u for u in unit.tolist()]
     taken = None
     if neuron.levels == 1:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -28,19 +28,13 @@ from snncc.ir.ops import (
     Linear,
     Neuron,
     Output,
+    RoundShift,
     Scale,
 )
 from snncc.passes.base import Pass, Result, well_formed
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
-from snncc.passes.scales import (
-    Current,
-    Fixed,
-    Scaled,
-    ScaleGroups,
-    members,
-    per_channel_roots,
-    scale_groups,
-)
+from snncc.passes.scales import Current, Fixed, Scaled, ScaleGroups, scale_groups
+from snncc.passes.units import Units
 from snncc.targets.load import Arithmetic, Features
 
 UNPROVED_WIDTH = rule(
@@ -146,11 +140,13 @@ class _Builder:
         self.options, self.source, self.groups = options, graph, groups
         self.pixels, self.input_scale = pixels, scale
         self.peak = 2 ** (options.weight_bits - 1) - 1
-        self.makers = members(groups)
-        by_channel = options.features.per_neuron_threshold.value
-        self.fine = per_channel_roots(groups) if by_channel else frozenset()
-        self.units: dict[str, Array] = {}
-        self.shifts: dict[str, int] = {}
+        self.units = Units(
+            graph,
+            groups,
+            options.arithmetic,
+            options.features.per_neuron_threshold.value,
+            self.peak,
+        )
         self.ops: list[Op] = []
         self.weights: dict[str, Array] = {}
         self.types: dict[str, Type] = {}
@@ -161,70 +157,13 @@ class _Builder:
     def graph(self) -> Graph:
         return Graph(tuple(self.ops), self.weights, "step", self.source.steps)
 
-    # Scales
-
-    def _choose_unit(self, root: str) -> Array:
-        """Return the scale of a group, ``(C,)`` or ``(1,)``, and note its weighted ops' shifts.
-
-        All producers of a group share its scale; one whose weights are larger by about ``2**e``
-        gets the shift ``e``, so that the smaller ones keep their bits.
-        """
-        names = self.makers[root]
-        peaks = {n: self._peaks(n, root in self.fine) for n in names}
-        levels = {n: math.log2(_level(p)) for n, p in peaks.items() if self._is_weighted(n)}
-        if not levels:
-            return np.max(np.stack(list(peaks.values())), axis=0) / self.peak
-        floor = min(levels.values())
-        self.shifts.update({name: round(level - floor) for name, level in levels.items()})
-        ideal = [peaks[n] / (self.peak * 2 ** self.shifts[n]) for n in levels]
-        unit = np.max(np.stack(ideal), axis=0)
-        return np.where(unit > 0, unit, unit.max() or 1.0)
-
-    def _is_weighted(self, name: str) -> bool:
-        return self.source[name].kind in ("conv", "linear")
-
-    def _peaks(self, name: str, by_channel: bool) -> Array:
-        """Return the largest absolute weight of each output channel in units of the group."""
-        op = self.source[name]
-        if op.kind == "constant":
-            value = cast(Array, self.source.weights[op.weight_names[0]])
-            return np.abs(value).max(initial=0.0, keepdims=True).reshape(1)
-        current = cast(Current, self.groups.resolved(name))
-        rows = np.abs(self._effective_weight(op)).reshape(self._channels(op), -1).max(axis=1)
-        peaks = rows / current.factor
-        return peaks if by_channel else peaks.max(keepdims=True)
-
-    def _channels(self, op: Op) -> int:
-        return int(self.source.weights[op.weight_names[0]].shape[0])
-
-    def _effective_weight(self, op: Op) -> Array:
-        """Return the weight with the scale of what it reads multiplied in."""
-        weight = cast(Array, self.source.weights[op.weight_names[0]]).astype(np.float64)
-        value = self.groups.resolved(op.inputs[0])
-        if isinstance(value, Fixed):
-            return weight * value.scale
-        unit = self.units_of(value)
-        if unit.size == 1:
-            return weight * unit[0]
-        groups = op.groups if isinstance(op, Conv) else 1
-        per_group = unit.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
-        split = weight.reshape(groups, -1, *weight.shape[1:])
-        return cast(Array, (split * per_group).reshape(weight.shape))
-
-    def units_of(self, value: Scaled) -> Array:
-        """Return the real value of one count: ``(1,)``, or one a channel."""
-        if isinstance(value, Fixed):
-            return np.array([value.scale])
-        if value.group not in self.units:
-            self.units[value.group] = self._choose_unit(value.group)
-        return self.units[value.group] * value.factor
-
-    # Ops
-
     def add(self, op: Op) -> None:
         """Write the integer form of one op."""
         write = self._WRITERS.get(op.kind, _Builder._copy)
         write(self, op)
+        domain = self.types[self.renamed.get(op.name, op.name)].domain
+        if isinstance(domain, Grid):
+            self.units.widths[op.name] = domain.magnitude.bit_length()
 
     def _emit(self, op: Op, **weights: Array) -> None:
         inputs = tuple(self.renamed.get(name, name) for name in op.inputs)
@@ -248,30 +187,48 @@ class _Builder:
         self._emit(dataclasses.replace(cast(Input, op), domain=self.pixels, scale=self.input_scale))
 
     def _output(self, op: Op) -> None:
-        unit = self.units_of(self.groups.resolved(op.inputs[0]))
+        unit = self.units.of(self.groups.resolved(op.inputs[0]))
         self._emit(dataclasses.replace(cast(Output, op), scale=f"{op.name}.scale"), scale=unit)
 
     def _constant(self, op: Op) -> None:
         constant = cast(Constant, op)
-        unit = self.units_of(self.groups.resolved(op.name))
+        unit = self.units.of(self.groups.resolved(op.name))
         value = cast(Array, self.source.weights[constant.value])
         counts = np.rint(value / unit).astype(np.int32)
         self._emit(dataclasses.replace(constant, value=f"{op.name}.value"), value=counts)
 
     def _weighted(self, op: Op) -> None:
         weighted = cast(Conv | Linear, op)
-        unit = self.units_of(self.groups.resolved(op.name))
-        shift = self.shifts[op.name]
-        exact = self._effective_weight(op)
-        column = unit.reshape(-1, *(1,) * (exact.ndim - 1))
-        counts = np.clip(np.rint(exact / (column * 2**shift)), -self.peak, self.peak)
-        lost = exact - counts * column * 2**shift
-        bias = self._bias(weighted, lost, unit)
-        fields = {"weight": f"{op.name}.weight", "shift": shift}
+        unit = self.units.of(self.groups.resolved(op.name))
+        shift = self.units.shifts[op.name]
+        weighted = dataclasses.replace(weighted, inputs=(self._payload(op),), shift=max(shift, 0))
+        if shift >= 0:
+            self._emit_weighted(weighted, op, unit)
+            return
+        fine = dataclasses.replace(weighted, name=f"{op.name}.fine")
+        self._emit_weighted(fine, op, unit * 2.0**shift)
+        self._emit(RoundShift(name=op.name, inputs=(fine.name,), source=op.source, bits=-shift))
+
+    def _emit_weighted(self, form: Conv | Linear, op: Op, unit: Array) -> None:
+        """Write a weighted op whose result counts ``unit``; ``op`` is its float form."""
+        exact = self.units.effective_weight(op)
+        column = unit.reshape(-1, *(1,) * (exact.ndim - 1)) * 2.0**form.shift
+        counts = np.clip(np.rint(exact / column), -self.peak, self.peak)
+        bias = self._bias(cast(Conv | Linear, op), exact - counts * column, unit)
         weights = {"weight": counts.astype(np.int8 if self.peak < 128 else np.int16)}
         if bias is not None:
-            fields["bias"], weights["bias"] = f"{op.name}.bias", bias
-        self._emit(dataclasses.replace(weighted, **fields), **weights)  # type: ignore[arg-type]
+            weights["bias"] = bias
+        fields: dict[str, Any] = {key: f"{form.name}.{key}" for key in weights}
+        self._emit(dataclasses.replace(form, bias=fields.pop("bias", None), **fields), **weights)
+
+    def _payload(self, op: Op) -> str:
+        """Return the name of what a weighted op reads: a current is cut to a payload first."""
+        bits = self.units.payload_shift(op)
+        if bits == 0:
+            return op.inputs[0]
+        cut = RoundShift(name=f"{op.name}.payload", inputs=op.inputs, source=op.source, bits=bits)
+        self._emit(cut)
+        return cut.name
 
     def _bias(self, op: Conv | Linear, lost: Array, unit: Array) -> Array | None:
         """Return the bias in counts; it makes up for what rounding took from the mean current."""
@@ -299,7 +256,7 @@ class _Builder:
         neuron = cast(Neuron, op)
         value = self.groups.resolved(op.inputs[0])
         type_ = self.types[self.renamed.get(op.inputs[0], op.inputs[0])]
-        unit = self.units_of(value)
+        unit = self.units.of(value)
         plan = plan_neuron(
             neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic
         )
@@ -341,12 +298,6 @@ def _along(numbers: Array, axis: int | None, rank: int) -> Array:
     if axis is None or numbers.shape[-1] == 1:
         return numbers.astype(np.int32)
     return numbers.reshape(*numbers.shape, *(1,) * (rank - axis - 1)).astype(np.int32)
-
-
-def _level(peaks: Array) -> float:
-    """Return the geometric mean of the positive peaks, 1 where there is none."""
-    positive = peaks[peaks > 0]
-    return float(np.exp(np.log(positive).mean())) if positive.size else 1.0
 
 
 def _mean_loss(op: Conv | Linear, lost: Array, means: Array, value: Scaled) -> Array:

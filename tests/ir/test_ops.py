@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -291,5 +292,18 @@ def test_shapes_that_do_not_meet(
 
 
 def test_every_op_is_tried() -> None:
-    by_hand = {"input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign"}
+    by_hand = {
+        "input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign",
+        "round_shift",
+    }  # fmt: skip
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.integers(1, 20))
+def test_round_shift_rounds_halves_up_and_stays_inside(lo: int, width: int, bits: int) -> None:
+    op = ops.RoundShift(name="y", inputs=("x",), bits=bits)
+    proved = op.infer((Type((3,), dom.integers(lo, lo + width)),), {}).domain
+    x = np.array([lo, lo + width // 2, lo + width])
+    y = apply(op, (x,), {}, lead=0)
+    assert y.tolist() == [math.floor(Fraction(int(v), 2**bits) + Fraction(1, 2)) for v in x]
+    assert proved == dom.integers(int(y[0]), int(y[2]))

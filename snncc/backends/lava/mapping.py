@@ -56,14 +56,14 @@ def stock_neuron(op: IntegerNeuron, threshold: Array, steps: int) -> StockNeuron
     refused = refusal(op)
     if refused:
         return refused
+    if op.shift >= STOCK_SHIFT and not np.any((threshold - 1) % (1 << STOCK_SHIFT)):
+        return StockNeuron(op.shift - STOCK_SHIFT, op.decay, (threshold - 1) >> STOCK_SHIFT)
     places = (steps - 1) * decay_places(op.decay)
     if op.shift >= places:
         return StockNeuron(places, op.decay, _strict(threshold, op.shift - places))
     if op.shift < STOCK_SHIFT:
         return f"rounds after {op.shift} binary places, stock potentials after {STOCK_SHIFT}"
-    if np.any((threshold - 1) % (1 << STOCK_SHIFT)):
-        return "rounds, and thresholds are not one above a multiple of 64"
-    return StockNeuron(op.shift - STOCK_SHIFT, op.decay, (threshold - 1) >> STOCK_SHIFT)
+    return "rounds, and thresholds are not one above a multiple of 64"
 
 
 def refusal(op: IntegerNeuron) -> str | None:

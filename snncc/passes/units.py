@@ -1,0 +1,146 @@
+"""The size of one count of every current, so that weights fill their bits and widths hold.
+
+Producers that meet in one residual stream share a unit. One whose weights are larger by about
+``2**e`` gets the shift ``e``; one that reads wide payloads makes finer products than the stream
+needs, and gets a negative shift.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.ops import WEIGHTED, Conv, Neuron
+from snncc.ir.timing import Timing, timings
+from snncc.passes.neuron_integers import potential_goal
+from snncc.passes.scales import (
+    Current,
+    Fixed,
+    Scaled,
+    ScaleGroups,
+    members,
+    per_channel_roots,
+)
+from snncc.targets.load import Arithmetic
+
+_WIDEST_SPREAD = 2.0**10
+"""A channel whose weights are smaller than that part of the largest gets no finer unit."""
+
+_MOST_SHIFT = 8
+"""A producer smaller than the largest of its stream by more bits than that loses its lowest."""
+
+_PIXEL_BITS = 8
+PAYLOAD_BITS = 16
+"""Width of a graded spike that carries a current: two bytes."""
+
+
+@dataclass
+class Units:
+    """Chooses units on demand, group by group, as the integer graph is written.
+
+    ``widths`` holds the bits of each current that has been written; the writer fills it.
+    """
+
+    graph: Graph
+    groups: ScaleGroups
+    arithmetic: Arithmetic
+    by_channel: bool
+    peak: int
+    widths: dict[str, int] = field(default_factory=dict)
+    shifts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Collect who makes each group's currents, and which thresholds read them."""
+        self._makers = members(self.groups)
+        self._fine = per_channel_roots(self.groups) if self.by_channel else frozenset()
+        self._timing = timings(self.graph)
+        self._least = self._least_units()
+        self._units: dict[str, Array] = {}
+
+    def _least_units(self) -> dict[str, float]:
+        """Return, for each group, the unit below which a threshold outgrows its register."""
+        largest = 1 << self.arithmetic.threshold_bits.value
+        least: dict[str, float] = {}
+        for op in self.graph.of_kind("neuron"):
+            value = self.groups.resolved(op.inputs[0])
+            if isinstance(value, Current):
+                neuron = cast(Neuron, op)
+                unit = potential_goal(neuron) * neuron.levels / value.factor / (largest - 1)
+                least[value.group] = max(least.get(value.group, 0.0), unit)
+        return least
+
+    def of(self, value: Scaled) -> Array:
+        """Return the real value of one count: ``(1,)``, or one a channel."""
+        if isinstance(value, Fixed):
+            return np.array([value.scale])
+        if value.group not in self._units:
+            self._units[value.group] = self._choose(value.group)
+        return self._units[value.group] * value.factor
+
+    def _choose(self, root: str) -> Array:
+        """Return the unit of a group, and note the shifts of its weighted ops."""
+        peaks = {n: self._peaks(n, root in self._fine) for n in self._makers[root]}
+        levels = {n: _level(p) for n, p in peaks.items() if self.graph[n].kind in WEIGHTED}
+        if not levels:
+            return np.max(np.stack(list(peaks.values())), axis=0) / self.peak
+        excess = {n: self._excess_bits(self.graph[n]) for n in levels}
+        each = [level + excess[n] for n, level in levels.items()]
+        floor = max(min(each), max(each) - _MOST_SHIFT)
+        self.shifts.update({n: max(round(v - floor), -excess[n]) for n, v in levels.items()})
+        ideal = [peaks[n] / (self.peak * 2.0 ** self.shifts[n]) for n in levels]
+        unit = np.max(np.stack(ideal), axis=0)
+        least = max((unit.max() or 1.0) / _WIDEST_SPREAD, self._least.get(root, 0.0))
+        return np.maximum(unit, least)
+
+    def _peaks(self, name: str, by_channel: bool) -> Array:
+        """Return the largest absolute weight of each output channel in units of the group."""
+        op = self.graph[name]
+        if op.kind == "constant":
+            value = cast(Array, self.graph.weights[op.weight_names[0]])
+            return np.abs(value).max(initial=0.0, keepdims=True).reshape(1)
+        current = cast(Current, self.groups.resolved(name))
+        weight = np.abs(self.effective_weight(op))
+        peaks = weight.reshape(len(weight), -1).max(axis=1) / current.factor
+        return peaks if by_channel else peaks.max(keepdims=True)
+
+    def effective_weight(self, op: Op) -> Array:
+        """Return a weight with the scale of what it reads multiplied in, in float64."""
+        weight = cast(Array, self.graph.weights[op.weight_names[0]]).astype(np.float64)
+        value = self.groups.resolved(op.inputs[0])
+        if isinstance(value, Fixed):
+            return weight * value.scale
+        unit = self.of(value) * 2 ** self.payload_shift(op)
+        if unit.size == 1:
+            return weight * unit[0]
+        groups = op.groups if isinstance(op, Conv) else 1
+        per_group = unit.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
+        split = weight.reshape(groups, -1, *weight.shape[1:])
+        return cast(Array, (split * per_group).reshape(weight.shape))
+
+    def payload_shift(self, op: Op) -> int:
+        """Return by how many bits a current must shrink to travel to a weighted op as a payload.
+
+        What only the readout feeds is on the host, where integers are wide.
+        """
+        return max(0, self._width_read(op) - (PAYLOAD_BITS - 1))
+
+    def _excess_bits(self, op: Op) -> int:
+        """Return by how many bits the current that an op reads is wider than a pixel."""
+        return max(0, self._width_read(op) - self.payload_shift(op) - _PIXEL_BITS)
+
+    def _width_read(self, op: Op) -> int:
+        if self._timing[op.name] is Timing.SAMPLE:
+            return 0
+        if isinstance(self.groups.resolved(op.inputs[0]), Fixed):
+            return 0
+        return self.widths.get(op.inputs[0], 0)
+
+
+def _level(peaks: Array) -> float:
+    """Return the binary logarithm of the geometric mean of the positive peaks; 0 without any."""
+    positive = peaks[peaks > 0]
+    return math.log2(math.exp(float(np.log(positive).mean()))) if positive.size else 0.0
