@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from snncc.execute.counts import batches
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.ops import Neuron
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Quality:
 def compare(floating: Graph, integer: Graph, x: Array, batch: int = 16) -> Quality:
     """Return how near the integer graph stays to the float one on samples ``[N, ...]``."""
     names = [op.name for op in integer.of_kind("integer_neuron")]
+    norms = {op.name: cast(Neuron, op).norm for op in floating.of_kind("neuron")}
     equal = dict.fromkeys(names, 0)
     fired = {name: [0, 0] for name in names}
     total = dict.fromkeys(names, 0)
@@ -54,9 +57,9 @@ def compare(floating: Graph, integer: Graph, x: Array, batch: int = 16) -> Quali
         real, whole = Executor(floating).run(part, names), Executor(integer).run(part, names)
         outputs.append((real.output, whole.output))
         for name in names:
-            a, b = real.values[name], whole.values[name]
+            a, b = real.values[name] * norms[name], whole.values[name]
             equal[name] += int((a == b).sum())
-            fired[name][0] += int(a.sum(dtype=np.int64))
+            fired[name][0] += round(float(a.sum(dtype=np.float64)))
             fired[name][1] += int(b.sum(dtype=np.int64))
             total[name] += a.size
             low, high = whole.potentials[name]
