@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # Linux without a GPU: torch's own CPU index makes a smaller install, `make demo TORCH_ARGS="--index-url ..."`.
 TORCH_ARGS ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ build/digits/manifest.json: $(INSTALLED) $(shell find snncc -name '*.py' -o -nam
 		--data examples/digits/calibration.npz -o build/digits
 
 test: lint
-	$(BIN)/pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
