@@ -20,7 +20,10 @@ from snncc.diagnostics.core import Rule, SnnccError
 from snncc.frontends import rules
 from snncc.ir.graph import Source
 
-CONTAINERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "model_ema", "net")
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+"""Where training programs put the weights' running average."""
+
+CONTAINERS = ("state_dict", "model", "model_state_dict", *AVERAGED, "net")
 """Where training programs put the weights, by preference; else they stand bare."""
 
 ARGUMENTS = ("args", "config", "hyper_parameters")
@@ -28,6 +31,9 @@ ARGUMENTS = ("args", "config", "hyper_parameters")
 
 PREFIXES = ("module.", "_orig_mod.")
 """Put in front of every name by data-parallel wrappers and by ``torch.compile``."""
+
+AVERAGED_OVER = "n_averaged"
+"""What torch's ``AveragedModel`` stores beside the weights."""
 
 _ZIP, _PICKLE = b"PK\x03\x04", (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _SIGNATURES = (
@@ -42,19 +48,24 @@ _SHOWN = 4
 class Checkpoint:
     """What a file holds: tensors by name, what training was called with, and where they stood.
 
-    ``module`` is a whole pickled network, which only a trusted file can hold.
+    ``others`` are other places with weights. ``module`` is a whole pickled network, which only a
+    trusted file can hold.
     """
 
     tensors: Mapping[str, Tensor]
     args: Mapping[str, Any] = field(default_factory=dict)
     container: str = ""
     module: nn.Module | None = None
+    others: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: str | Path, *, trust_pickle: bool = False) -> Checkpoint:
+def read_checkpoint(
+    path: str | Path, *, trust_pickle: bool = False, averaged: bool = False
+) -> Checkpoint:
     """Return the weights in a file that ``torch.save`` or safetensors has written.
 
-    Raises ``SnnccError`` with one finding where there are none that can be used.
+    ``averaged`` asks for their running average. Raises ``SnnccError`` with one finding where there
+    are none that can be used.
     """
     path = Path(path)
     _check_file(path)
@@ -62,7 +73,12 @@ def read_checkpoint(path: str | Path, *, trust_pickle: bool = False) -> Checkpoi
         found = Checkpoint(_read_safetensors(path))
     else:
         _check_format(path)
-        found = _unpack(path, _load(path, trust_pickle=trust_pickle))
+        containers = AVERAGED if averaged else CONTAINERS
+        found = _unpack(path, _load(path, trust_pickle=trust_pickle), containers)
+    if averaged and found.container not in AVERAGED:
+        message = f"`{path}` has no running average of the weights"
+        hint = f"it would stand under {', '.join(AVERAGED)}"
+        raise fault(rules.BAD_SETTING, path, message, hint)
     if found.module is None:
         _check_tensors(path, found.tensors)
     return found
@@ -169,20 +185,27 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     return _without_prefix(tensors)
 
 
-def _unpack(path: Path, stored: Any) -> Checkpoint:
+def _unpack(path: Path, stored: Any, containers: tuple[str, ...]) -> Checkpoint:
     if isinstance(stored, nn.Module):
         return Checkpoint({}, module=stored)
     if not isinstance(stored, Mapping):
         message = f"`{path}` holds a `{type(stored).__name__}`, no dictionary of tensors"
         raise fault(rules.NOT_A_CHECKPOINT, path, message)
     args = next((dict(a) for a in map(_arguments, _present(stored, ARGUMENTS)) if a), {})
-    for container in CONTAINERS:
+    full = [name for name in CONTAINERS if _holds_weights(stored.get(name))]
+    for container in containers:
         held = stored.get(container)
         if isinstance(held, nn.Module):
             return Checkpoint({}, args, container, held)
-        if isinstance(held, Mapping) and _tensors(held):
-            return Checkpoint(_without_prefix(_tensors(held)), args, container)
+        if container in full:
+            others = tuple(name for name in full if name != container)
+            tensors = _without_prefix(_tensors(stored[container]))
+            return Checkpoint(tensors, args, container, others=others)
     return Checkpoint(_without_prefix(_tensors(stored)), args)
+
+
+def _holds_weights(stored: object) -> bool:
+    return isinstance(stored, Mapping) and bool(_tensors(stored))
 
 
 def _present(stored: Mapping[Any, Any], keys: tuple[str, ...]) -> Iterator[Any]:
@@ -200,6 +223,7 @@ def _tensors(stored: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    tensors = {name: tensor for name, tensor in tensors.items() if name != AVERAGED_OVER}
     for prefix in PREFIXES:
         if tensors and all(name.startswith(prefix) for name in tensors):
             return _without_prefix({n.removeprefix(prefix): t for n, t in tensors.items()})

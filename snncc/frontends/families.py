@@ -7,19 +7,18 @@ from ``--set``, else from the training arguments in the file, else it is the off
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.frontends import rules
 from snncc.frontends.checkpoint import some
+from snncc.frontends.signatures import SIGNATURES, Tensors
 from snncc.ir.graph import Source
 from snncc.models.zoo import ARCHITECTURES, FORMS, Architecture
-
-Tensors: TypeAlias = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,103 +35,38 @@ class Setting:
 
 @dataclass(frozen=True)
 class Recognised:
-    """The network of a checkpoint."""
+    """The network of a checkpoint; ``tensors`` are its weights under the names that it has here."""
 
     architecture: Architecture
     provenance: tuple[Setting, ...]
+    tensors: Tensors
 
-
-@dataclass(frozen=True)
-class Signature:
-    """How a family's weights are told from others'; ``sizes`` reads what their shapes say."""
-
-    form: str
-    matches: Callable[[Tensors], bool]
-    sizes: Callable[[Tensors], Mapping[str, Any]]
-
-
-def _has(*names: str) -> Callable[[Tensors], bool]:
-    return lambda tensors: all(name in tensors for name in names)
-
-
-def _axes(tensors: Tensors, name: str) -> int:
-    return tensors[name].ndim if name in tensors else 0
-
-
-def _transformer_sizes(stem: str, hidden: str) -> Callable[[Tensors], Mapping[str, Any]]:
-    """Sizes of a network with blocks ``block.N``, from its stem, head, and hidden layer."""
-
-    def read(tensors: Tensors) -> Mapping[str, Any]:
-        classes, dim = tensors["head.weight"].shape
-        numbers = (re.match(r"block\.(\d+)\.", name) for name in tensors)
-        ratio = tensors[f"block.0.mlp.{hidden}.weight"].shape[0] / dim
-        return {
-            "dim": dim,
-            "depth": 1 + max(int(n[1]) for n in numbers if n),
-            "classes": classes,
-            "in_channels": tensors[f"patch_embed.{stem}.weight"].shape[1],
-            "mlp_ratio": int(ratio) if ratio.is_integer() else ratio,
-        }
-
-    return read
-
-
-def _spikingformer(tensors: Tensors) -> bool:
-    wanted = ("head.weight", "patch_embed.proj_conv.weight", "block.0.mlp.mlp1_conv.weight")
-    return _has(*wanted)(tensors)
-
-
-def _spikformer(tensors: Tensors) -> bool:
-    wanted = ("head.weight", "patch_embed.proj_conv.weight", "patch_embed.rpe_conv.weight")
-    return _has(*wanted)(tensors) and _axes(tensors, "block.0.attn.q_conv.weight") == 3
-
-
-def _events(tensors: Tensors) -> bool:
-    """Whether the network reads events: two channels, on and off."""
-    return tensors["patch_embed.proj_conv.weight"].shape[1] == 2
-
-
-_SPIKINGFORMER_SIZES = _transformer_sizes("proj_conv", "mlp1_conv")
-_SPIKFORMER_SIZES = _transformer_sizes("proj_conv", "fc1_conv")
-
-SIGNATURES: tuple[Signature, ...] = (
-    Signature(
-        "spikingformer-cifar",
-        _has("head.weight", "patch_embed.block0_conv.weight", "block.0.mlp.mlp1_conv.weight"),
-        _transformer_sizes("block0_conv", "mlp1_conv"),
-    ),
-    Signature(
-        "spikingformer-dvs", lambda t: _spikingformer(t) and _events(t), _SPIKINGFORMER_SIZES
-    ),
-    Signature("spikingformer", _spikingformer, _SPIKINGFORMER_SIZES),
-    Signature(
-        "spikformer-cifar",
-        _has("head.weight", "patch_embed.rpe_conv.weight", "block.0.mlp.fc1_linear.weight"),
-        _transformer_sizes("proj_conv", "fc1_linear"),
-    ),
-    Signature(
-        "spikformer-dvs",
-        lambda t: _spikformer(t) and _axes(t, "block.0.mlp.fc1_conv.weight") == 3,
-        _SPIKFORMER_SIZES,
-    ),
-    Signature(
-        "spikformer",
-        lambda t: _spikformer(t) and _axes(t, "block.0.mlp.fc1_conv.weight") == 4,
-        _SPIKFORMER_SIZES,
-    ),
-)
-"""The first that matches is taken."""
 
 ARGUMENT_NAMES: Mapping[str, tuple[str, ...]] = {
     "heads": ("heads", "num_heads"),
     "T": ("T", "time_step", "time_steps"),
-    "img_size": ("img_size", "image_size"),
+    "img_size": ("img_size", "image_size", "input_size"),
     "tau": ("tau",),
     "v_threshold": ("v_threshold",),
     "attn_v_threshold": ("attn_v_threshold",),
-    "pool_stages": ("pool_stages",),
+    "pool_stages": ("pool_stages", "pooling_stat"),
+    "connect": ("connect", "connect_f"),
 }
 """Under which names training programs store what no shape tells."""
+
+NOT_HEEDED: Mapping[str, tuple[str, ...]] = {
+    "qkformer-cifar": ("heads",),
+    "msvit-cifar": ("heads",),
+    "msvit-cifar100": ("heads",),
+}
+"""Options that the official program of a form takes as an argument and does not heed."""
+
+DEAD = re.compile(
+    r"block\.\d+\.(norm[12]\.(weight|bias)|attn\.talking_heads\.weight)"
+    r"|pos_embed|norm\.(weight|bias)|(.*\.)?total_(ops|params)"
+)
+"""Weights that nothing reads: official files have them, slimmed ones may not. The last are those
+that operation counters leave in a module."""
 
 
 def recognise(
@@ -142,22 +76,50 @@ def recognise(
 
     Raises ``SnnccError`` for weights of no known family and for settings that cannot be.
     """
-    signature = next((s for s in SIGNATURES if s.matches(tensors)), None)
-    if signature is None:
-        raise SnnccError(_unknown(tensors))
     settings = settings or {}
-    form = _variant(FORMS[signature.form], settings)
-    shapes = {"variant": form.config.variant, **signature.sizes(tensors)}
+    form, shapes, tensors = _matched(tensors)
+    form = _variant(form, settings)
+    if "variant" in form.options:
+        shapes = {"variant": form.config.variant, **shapes}
     default = _published(form, shapes)
     given = parse_settings(default, settings, fixed=shapes)
     values, origins = dict(default.options), dict.fromkeys(default.options, "official default")
     for source, origin in (
-        (_from_arguments(default, args), "args"), (shapes, "shapes"), (given, "--set"),
+        (_from_arguments(form, args), "args"), (shapes, "shapes"), (given, "--set"),
     ):  # fmt: skip
         values |= source
         origins |= dict.fromkeys(source, origin)
     provenance = tuple(Setting(name, values[name], origins[name]) for name in values)
-    return Recognised(configured(default, values), provenance)
+    return Recognised(_named(configured(default, values)), provenance, tensors)
+
+
+def _matched(tensors: Tensors) -> tuple[Architecture, Mapping[str, Any], Tensors]:
+    """Return the form, what the shapes say, and the weights under its names."""
+    for reading in _readings(tensors):
+        for signature in SIGNATURES:
+            try:
+                if signature.matches(reading):
+                    return FORMS[signature.form], signature.sizes(reading), reading
+            except (LookupError, ValueError, StopIteration, ZeroDivisionError):
+                continue  # weights of that name, but not of such a network
+    raise SnnccError(_unknown(tensors))
+
+
+def _readings(tensors: Tensors) -> Iterator[Tensors]:
+    """Yield the weights under their names, then without what wrappers have put around them.
+
+    Old SpikingJelly has a part ``module`` in containers over time; whole networks stand in
+    attributes, or were taken out of one that the official name has.
+    """
+    tensors = {name.replace(".module.", "."): tensor for name, tensor in tensors.items()}
+    plain = tensors
+    while tensors:
+        yield tensors
+        first = next(iter(tensors)).split(".")[0] + "."
+        if not all(name.startswith(first) for name in tensors):
+            break
+        tensors = {name.removeprefix(first): tensor for name, tensor in tensors.items()}
+    yield {f"model.{name}": tensor for name, tensor in plain.items()}
 
 
 def configured(default: Architecture, values: Mapping[str, Any]) -> Architecture:
@@ -214,11 +176,20 @@ def parse_value(text: str, like: object) -> Any:
         raise ValueError(f"wanted {'a whole number' if kind is int else 'a number'}") from None
 
 
-def load_weights(network: nn.Module, tensors: Tensors, name: str) -> None:
-    """Load all weights into a network, or none. Raises ``SnnccError`` with all that do not fit."""
+def load_weights(
+    network: nn.Module, tensors: Tensors, name: str, *, dead: re.Pattern[str] | None = None
+) -> None:
+    """Load all weights into a network, or none. Raises ``SnnccError`` with all that do not fit.
+
+    Weights that are ``dead`` may be missing, or be there where the network has none.
+    """
     wanted = network.state_dict()
-    missing = [n for n in wanted if n not in tensors and not n.endswith("num_batches_tracked")]
-    unknown = [n for n in tensors if n not in wanted]
+
+    def counts(name: str) -> bool:
+        return not (name.endswith("num_batches_tracked") or (dead and dead.fullmatch(name)))
+
+    missing = [n for n in wanted if n not in tensors and counts(n)]
+    unknown = [n for n in tensors if n not in wanted and not (dead and dead.fullmatch(n))]
     other = [n for n in wanted if n in tensors and wanted[n].shape != tensors[n].shape]
     shapes = [f"{n} {tuple(tensors[n].shape)} for {tuple(wanted[n].shape)}" for n in other]
     kinds = (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
@@ -236,6 +207,8 @@ def load_weights(network: nn.Module, tensors: Tensors, name: str) -> None:
 
 def _variant(form: Architecture, settings: Mapping[str, str]) -> Architecture:
     """Return the form that ``--set variant`` asks for: some have weights of equal names."""
+    if "variant" not in form.options:
+        return form
     twins = {f.config.variant: f for f in FORMS.values() if f.network is form.network}
     asked = settings.get("variant", form.config.variant)
     if asked not in twins:
@@ -251,24 +224,44 @@ def _published(form: Architecture, shapes: Mapping[str, Any]) -> Architecture:
             known.options[name] == value for name, value in shapes.items()
         ):
             return known
-    size = f"{form.name}-{shapes['depth']}-{shapes['dim']}"
-    return Architecture(name=size, family=form.family, network=form.network, config=form.config)
+    size = "-".join(str(shapes[part]) for part in ("depth", "dim", "width") if part in shapes)
+    return replace(form, name=f"{form.name}-{size}")
 
 
-def _from_arguments(architecture: Architecture, args: Mapping[str, Any]) -> dict[str, Any]:
+def _named(architecture: Architecture) -> Architecture:
+    """Return the architecture, under the published name of one that is all the same."""
+    for known in ARCHITECTURES.values():
+        same = known.network is architecture.network and known.config == architecture.config
+        if same and known.name != architecture.name:
+            return replace(architecture, name=known.name)
+    return architecture
+
+
+def _from_arguments(form: Architecture, args: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the training arguments say of the options, where it is of the right type."""
     found: dict[str, Any] = {}
     for option, names in ARGUMENT_NAMES.items():
-        if option not in architecture.options:
+        if option not in form.options or option in NOT_HEEDED.get(form.name, ()):
             continue
-        like = architecture.options[option]
         for name in names:
-            value = args.get(name)
-            if isinstance(like, tuple) and isinstance(value, list | tuple):
-                found.setdefault(option, tuple(value))
-            elif isinstance(value, int | float) and isinstance(like, int | float):
-                found.setdefault(option, type(like)(value))
+            value = _argument(args.get(name), form.options[option])
+            if value is not None:
+                found.setdefault(option, value)
     return found
+
+
+def _argument(value: object, like: object) -> Any:
+    """Return an argument as an option of the type of ``like``, None where it is of another."""
+    if isinstance(like, tuple):
+        if isinstance(value, str) and set(value) <= {"0", "1"}:
+            return tuple(i for i, flag in enumerate(value, start=1) if flag == "1")
+        return tuple(value) if isinstance(value, list | tuple) else None
+    if isinstance(like, str):
+        return value if isinstance(value, str) else None
+    if isinstance(value, list | tuple) and value:
+        value = value[-1]
+    numeric = isinstance(value, int | float) and isinstance(like, int | float)
+    return type(like)(value) if numeric and not isinstance(value, bool) else None  # type: ignore[call-arg]
 
 
 def _unknown(tensors: Tensors) -> Diagnostic:

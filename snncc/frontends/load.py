@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from snncc.diagnostics.core import Rule, SnnccError
 from snncc.frontends import rules
-from snncc.frontends.checkpoint import Checkpoint, read_checkpoint
+from snncc.frontends.checkpoint import AVERAGED, Checkpoint, read_checkpoint
 from snncc.frontends.families import (
+    DEAD,
     Setting,
     configured,
     load_weights,
@@ -71,8 +72,9 @@ def load_model(
     if spec.startswith(_ARCH):
         return _from_zoo(spec, settings or {}, shape)
     if network is not None:
+        averaged, settings = _averaged(settings or {})
         _no_settings(settings, "a network of your own")
-        weights = read_checkpoint(spec, trust_pickle=trust_pickle)
+        weights = read_checkpoint(spec, trust_pickle=trust_pickle, averaged=averaged)
         made = _from_factory(network, shape)
         load_weights(made.module, weights.tensors, f"`{network}`")
         return made
@@ -132,14 +134,33 @@ def _from_zoo(spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | N
 def _from_checkpoint(
     spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | None, *, trust_pickle: bool
 ) -> Model:
-    checkpoint = read_checkpoint(spec, trust_pickle=trust_pickle)
+    averaged, settings = _averaged(settings)
+    checkpoint = read_checkpoint(spec, trust_pickle=trust_pickle, averaged=averaged)
     if checkpoint.module is not None:
         _no_settings(settings, "a pickled network")
         return _checked(checkpoint.module, None, shape, Path(spec).stem)
     found = recognise(checkpoint.tensors, checkpoint.args, settings)
     module = found.architecture.build()
-    load_weights(module, checkpoint.tensors, found.architecture.name)
-    return _model(module, found.architecture, shape, found.provenance, _labels(checkpoint))
+    load_weights(module, found.tensors, found.architecture.name, dead=DEAD)
+    provenance = (*found.provenance, *_choice(checkpoint, averaged=averaged))
+    return _model(module, found.architecture, shape, provenance, _labels(checkpoint))
+
+
+def _averaged(settings: Mapping[str, str]) -> tuple[bool, Mapping[str, str]]:
+    """Return whether ``--set weights=ema`` asks for averaged weights, and the other settings."""
+    asked = settings.get("weights", "trained")
+    if asked not in ("trained", "ema"):
+        raise _fault(rules.BAD_SETTING, f"`weights={asked}`: wanted trained or ema")
+    return asked == "ema", {name: text for name, text in settings.items() if name != "weights"}
+
+
+def _choice(checkpoint: Checkpoint, *, averaged: bool) -> tuple[Setting, ...]:
+    """Return which weights were taken where the file has averaged ones too."""
+    if averaged:
+        return (Setting("weights", checkpoint.container, "--set"),)
+    other = next((name for name in checkpoint.others if name in AVERAGED), None)
+    origin = f"default; `--set weights=ema` takes {other}"
+    return (Setting("weights", checkpoint.container, origin),) if other else ()
 
 
 def _model(

@@ -11,13 +11,10 @@ import torch
 from torch import nn
 
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.families import SIGNATURES, recognise
 from snncc.frontends.load import import_model, load_model
-from snncc.models.zoo import ARCHITECTURES, FORMS, SIZES
+from snncc.models.zoo import FORMS
 
 TINY: dict[str, Any] = {"depth": 2, "dim": 32, "heads": 4, "img_size": 16, "classes": 5}
-KNOWN = [signature.form for signature in SIGNATURES]
-PUBLISHED = [name for name, (form, _) in SIZES.items() if form in KNOWN]
 FACTORY = """
 import torch
 from torch import nn
@@ -61,28 +58,6 @@ def refusals(spec: str, **options: Any) -> list[tuple[str, str]]:
     with pytest.raises(SnnccError) as caught:
         load_model(spec, **options)
     return [(d.rule.code, d.message) for d in caught.value.diagnostics]
-
-
-@pytest.mark.parametrize("form", KNOWN)
-def test_every_form_is_recognised_by_its_weights(tmp_path: Path, form: str) -> None:
-    args = {"num_heads": 4, "time_step": 3, "img_size": 16, "layer": 9, "dim": None}
-    network = saved(tmp_path / "c.pth.tar", form, args, mlp_ratio=2)
-    model = load_model(str(tmp_path / "c.pth.tar"))
-    wanted = {**FORMS[form].options, **TINY, "mlp_ratio": 2, "T": 3}
-    assert model.options == wanted
-    assert model.name == f"{form}-2-32"
-    assert model.steps == 3
-    loaded = model.module.state_dict()
-    assert all(torch.equal(loaded[n], w) for n, w in network.state_dict().items())
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_size_is_recognised(name: str) -> None:
-    architecture = ARCHITECTURES[name]
-    with torch.device("meta"):
-        tensors = architecture.build().state_dict()
-    found = recognise(tensors, {}).architecture
-    assert (found.name, found.options) == (name, architecture.options)
 
 
 def test_provenance_names_where_each_number_is_from(tmp_path: Path) -> None:
@@ -132,6 +107,30 @@ def test_a_variant_with_weights_of_equal_names_can_be_asked_for(tmp_path: Path) 
     assert code == "SNN108"
     assert message.startswith("`variant=cloud`: spikingformer has imagenet, cifar, dvs")
     assert refusals(path, settings={"variant": "cifar"})[0][0] == "SNN109"
+
+
+def test_averaged_weights_are_taken_when_asked_for(tmp_path: Path) -> None:
+    network = FORMS["spikingformer-cifar"].build(**TINY)
+    trained = network.state_dict()
+    averaged = {f"module.{name}": torch.zeros_like(w) for name, w in trained.items()}
+    averaged["n_averaged"] = torch.tensor(7)
+    args = {"num_heads": 4, "img_size": 16}
+    torch.save({"state_dict": trained, "state_dict_ema": averaged, "args": args}, tmp_path / "c.pt")
+    path = str(tmp_path / "c.pt")
+    model = load_model(path)
+    assert str(model.provenance[-1]) == (
+        "weights = state_dict (default; `--set weights=ema` takes state_dict_ema)"
+    )
+    assert torch.equal(model.module.state_dict()["head.weight"], trained["head.weight"])
+    model = load_model(path, settings={"weights": "ema"})
+    assert str(model.provenance[-1]) == "weights = state_dict_ema (--set)"
+    assert not model.module.state_dict()["head.weight"].any()
+    assert refusals(path, settings={"weights": "best"}) == [
+        ("SNN108", "`weights=best`: wanted trained or ema")
+    ]
+    saved(tmp_path / "plain.pt", "spikingformer-cifar")
+    ((code, message),) = refusals(str(tmp_path / "plain.pt"), settings={"weights": "ema"})
+    assert (code, message.endswith("has no running average of the weights")) == ("SNN108", True)
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
