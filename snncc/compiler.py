@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from snncc.frontends.load import Model
 from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.ops import IntegerNeuron
 from snncc.passes.base import Pass, PassError, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
@@ -29,7 +30,11 @@ from snncc.passes.quantize import Calibration, LayerScales, Quantize
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.passes.to_steps import ToSteps
+from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import Target
+
+MultiLevel: TypeAlias = Literal["auto", "graded", "substeps"]
+"""How counts of spikes reach a weight."""
 
 _AGREEMENT_SAMPLES = 8
 _AGREEMENT_OPS = 2_000_000_000
@@ -62,7 +67,8 @@ class Compiled:
     """A model in the integers of a target, and what they lost.
 
     ``floating`` is the folded float step graph, ``integer`` its integer twin with the same neuron
-    names. ``quality`` compares both on the calibration data.
+    names. ``quality`` compares both on the calibration data. With ``substeps`` counts of spikes
+    are unrolled into binary sub-steps, else they travel as graded spikes.
     """
 
     name: str
@@ -76,6 +82,7 @@ class Compiled:
     quality: Quality
     calibrated: bool
     weight_bits: int
+    substeps: bool = False
     accuracy: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -112,10 +119,13 @@ def compile_model(
     calibration: Array | None = None,
     weight_bits: int = 8,
     allow: tuple[str, ...] = (),
+    multi_level: MultiLevel = "auto",
 ) -> Compiled:
     """Return the model in the target's integers.
 
-    ``calibration`` is ``[N, *input shape]``. Raises ``SnnccError`` with all reasons where the
+    ``calibration`` is ``[N, *input shape]``. Counts of spikes travel as ``graded`` spikes or in
+    binary ``substeps``; ``auto`` takes sub-steps for networks of integer-firing neurons, which are
+    published to run so, and where the target has no graded spikes. Raises ``SnnccError`` with all reasons where the
     model is not spike-driven and not allowed to be, or has no integer form.
     """
     return compile_checked(
@@ -123,11 +133,17 @@ def compile_model(
         target=target,
         calibration=calibration,
         weight_bits=weight_bits,
+        multi_level=multi_level,
     )
 
 
 def compile_checked(
-    checked: Checked, *, target: Target, calibration: Array | None = None, weight_bits: int = 8
+    checked: Checked,
+    *,
+    target: Target,
+    calibration: Array | None = None,
+    weight_bits: int = 8,
+    multi_level: MultiLevel = "auto",
 ) -> Compiled:
     """Return a checked model in the target's integers; see ``compile_model``."""
     if not checked.clean:
@@ -144,6 +160,9 @@ def compile_checked(
     )
     integer, found, layers = quantize.quantize(folded.graph)
     _refuse_errors(found)
+    unrolled = _takes_substeps(integer, target, multi_level)
+    if unrolled:
+        integer = run_passes(integer, (UnrollLevels(),)).graph
     limits = CheckTarget(target).run(integer).diagnostics
     _refuse_errors(limits)
     assumed = () if calibration is not None else (_assumption(checked.model),)
@@ -159,7 +178,15 @@ def compile_checked(
         quality=compare(folded.graph, integer, samples),
         calibrated=calibration is not None,
         weight_bits=weight_bits,
+        substeps=unrolled,
     )
+
+
+def _takes_substeps(integer: Graph, target: Target, multi_level: MultiLevel) -> bool:
+    if multi_level != "auto":
+        return multi_level == "substeps"
+    counted = any(cast(IntegerNeuron, op).levels > 1 for op in integer.of_kind("integer_neuron"))
+    return counted or target.features.graded_spike_bits.value == 0
 
 
 def _agreement(model: Model, graph: Graph, samples: Array) -> Agreement:

@@ -223,8 +223,9 @@ def fan_out_map(op: Op, graph: Graph) -> Array:
     weight = graph.weights[op.weight_names[0]]
     if not isinstance(op, Conv):
         return np.full(1, weight.shape[0], np.int64)
-    places = graph.type_of(op.inputs[0]).shape[1:]
-    outs = graph.type_of(op.name).shape[1:]
+    spatial = len(weight.shape) - 2
+    places = graph.type_of(op.inputs[0]).shape[-spatial:]
+    outs = graph.type_of(op.name).shape[-spatial:]
     per_axis = [
         _windows_over(n, m, k, s, p, d)
         for n, m, k, s, p, d in zip(
@@ -255,7 +256,9 @@ def dense_ops(op: Op, graph: Graph) -> int:
 
 
 def _matmul_ops(op: Op, inputs: tuple[Array, ...], graph: Graph) -> tuple[Array, Array, int]:
-    a, b = (np.abs(i) > 0 for i in inputs)
+    rank = max(i.ndim for i in inputs)
+    aligned = (i.reshape(*i.shape[:2], *(1,) * (rank - i.ndim), *i.shape[2:]) for i in inputs)
+    a, b = (np.abs(i) > 0 for i in aligned)
     columns = a.sum(axis=-2, dtype=np.int64)
     rows = b.sum(axis=-1, dtype=np.int64)
     both = (columns * rows).reshape(len(a), -1).sum(axis=1)

@@ -17,6 +17,7 @@ from snncc.ir.domain import REAL, Domain, Grid
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 from snncc.ir.pad import Pad
+from snncc.ir.substeps import Thermometer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -453,8 +454,8 @@ class Foreign(Op):
 
 OPS: tuple[type[Op], ...] = (
     Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale, RoundShift,
-    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Reshape, Permute, Expand, Slice, Concat,
-    Repeat, Readout, Foreign,
+    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Thermometer, Reshape, Permute, Expand, Slice,
+    Concat, Repeat, Readout, Foreign,
 )  # fmt: skip
 
 VIEWS = ("reshape", "permute", "expand", "slice", "repeat")

@@ -36,6 +36,7 @@ from snncc.ir.ops import (
     Sum,
 )
 from snncc.ir.pad import Pad
+from snncc.ir.substeps import Thermometer
 
 DECAY_BITS = 12
 """Decays are fractions of 2**12; Loihi's 12-bit field (Davies et al. 2018)."""
@@ -343,6 +344,15 @@ def _pad(op: Pad, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead:
     return y
 
 
+def _thermometer(
+    op: Thermometer, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
+) -> Array:
+    x = inputs[0]
+    levels = np.arange(op.levels).reshape(-1, *(1,) * (x.ndim - lead))
+    column = x.reshape(*x.shape[:lead], 1, *x.shape[lead:])
+    return (column > levels).astype(np.int8)
+
+
 def _concat(
     op: Concat, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
@@ -368,6 +378,7 @@ _TABLE: dict[str, Callable[..., Array]] = {
     "mask": _mask,
     "sum": _sum,
     "pad": _pad,
+    "thermometer": _thermometer,
     "reshape": _reshape,
     "permute": _permute,
     "expand": _expand,

@@ -11,8 +11,10 @@ from snncc.passes.check_spikes import CheckSpikes
 from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
+from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Quantize
 from snncc.passes.to_steps import ToSteps
+from snncc.passes.unroll_levels import UnrollLevels
 
 PASSES: Final[Mapping[str, type[Pass]]] = {
     each.name: each
@@ -20,9 +22,11 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         Canonicalise,
         ToSteps,
         CheckSpikes,
+        MergeLinearChains,
         FoldBatchNorm,
         FoldScales,
         Quantize,
+        UnrollLevels,
         CheckTarget,
     )
 }

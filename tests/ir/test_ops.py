@@ -294,7 +294,7 @@ def test_shapes_that_do_not_meet(
 def test_every_op_is_tried() -> None:
     by_hand = {
         "input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign",
-        "round_shift",
+        "round_shift", "thermometer",
     }  # fmt: skip
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
 
@@ -307,3 +307,14 @@ def test_round_shift_rounds_halves_up_and_stays_inside(lo: int, width: int, bits
     y = apply(op, (x,), {}, lead=0)
     assert y.tolist() == [math.floor(Fraction(int(v), 2**bits) + Fraction(1, 2)) for v in x]
     assert proved == dom.integers(int(y[0]), int(y[2]))
+
+
+def test_a_thermometer_sums_to_its_count() -> None:
+    op = ops.Thermometer(name="y", inputs=("x",), levels=4)
+    x = np.arange(5).reshape(1, 5)
+    y = apply(op, (x,), {}, lead=1)
+    assert y.sum(axis=1).tolist() == x.tolist()
+    assert op.infer((Type((5,), dom.integers(0, 4)),), {}) == Type((4, 5), SPIKE)
+    for wide in (dom.integers(0, 5), dom.integers(-1, 2), REAL):
+        with pytest.raises(IRError, match="reads"):
+            op.infer((Type((5,), wide),), {})
