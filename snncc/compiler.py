@@ -125,8 +125,8 @@ def compile_model(
 
     ``calibration`` is ``[N, *input shape]``. Counts of spikes travel as ``graded`` spikes or in
     binary ``substeps``; ``auto`` takes sub-steps for networks of integer-firing neurons, which are
-    published to run so, and where the target has no graded spikes. Raises ``SnnccError`` with all reasons where the
-    model is not spike-driven and not allowed to be, or has no integer form.
+    published to run so, and where the target has no graded spikes. Raises ``SnnccError`` with all
+    reasons where the model is not spike-driven and not allowed to be, or has no integer form.
     """
     return compile_checked(
         check_model(model, allow=allow),
