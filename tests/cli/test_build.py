@@ -315,3 +315,16 @@ def test_a_network_of_the_users_own(snncc: Snncc, tmp_path: Path) -> None:
     assert [(f["path"], f["source"]["file"]) for f in findings] == [
         ("fc", "own_network_for_cli.py")
     ]
+
+
+def test_a_network_that_does_not_say_its_input_is_told(snncc: Snncc, tmp_path: Path) -> None:
+    name = "own_network_told_its_input"
+    (tmp_path / f"{name}.py").write_text(NETWORK)
+    commands = (("check",), ("inspect",), ("compile", "--target", "loihi2", "-o", "out"))
+    for command, *options in commands:
+        refused = snncc(command, f"{name}:build", *options)
+        assert refused.code == 2, command
+        assert "error[SNN112]" in refused.err
+        assert "--input-shape" in refused.err
+        done = snncc(command, f"{name}:build", "--input-shape", "4", *options)
+        assert done.code == 0, done.err
