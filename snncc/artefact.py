@@ -84,9 +84,9 @@ UNWRITABLE_OUTPUT = rule(
     "unwritable-output",
     Severity.ERROR,
     """
-    The output directory cannot be written: no permission, no space, or a file in its place.
+    The output cannot be written: no permission, no space, or a file in its place.
 
-    Nothing was left behind. Choose another `-o`.
+    Nothing was left behind. Choose another `-o`, or another place for `--witness`.
     """,
 )
 

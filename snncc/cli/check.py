@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +12,7 @@ from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
 from snncc.cli.call import model_of, named
 from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, all_of, form
 from snncc.cli.policy import configured_policy
-from snncc.cli.screen import result, show, working
+from snncc.cli.screen import result, say, show, working
 
 
 @click.command()
@@ -22,8 +24,19 @@ from snncc.cli.screen import result, show, working
     show_default=True,
     help="What makes the exit code 1.",
 )
+@click.option(
+    "--witness", type=click.Path(path_type=Path), metavar="FILE|DIR",
+    help="Search for inputs under which a layer receives no spike; keep them here, as .npz.",
+)  # fmt: skip
 @form("text", "json", "sarif", "junit", "github")
-def check(model: str, allow: tuple[str, ...], fail_on: str, form: str, **options: Any) -> int:
+def check(
+    model: str,
+    allow: tuple[str, ...],
+    fail_on: str,
+    witness: Path | None,
+    form: str,
+    **options: Any,
+) -> int:
     """Prove whether every product of MODEL is driven by spikes.
 
     Exit code 1 where one is not and is not allowed. The encoder and the head are shown and let
@@ -32,15 +45,25 @@ def check(model: str, allow: tuple[str, ...], fail_on: str, form: str, **options
     policy = configured_policy()
     loaded = model_of(model, **options)
     with working("checking"):
-        from snncc.backends.report.verdicts import findings_of, verdict_text
+        from snncc.backends.report.verdicts import findings_of, verdict_text, witness_text
         from snncc.compiler import check_model
         from snncc.diagnostics.core import Severity
         from snncc.diagnostics.formats import RENDERERS
 
         checked = check_model(loaded, allow=allow, policy=policy)
+    searched: list[dict[str, Any]] | None = None
+    if witness is not None:
+        with working("searching for witnesses"):
+            from snncc.backends.report.witnesses import witnessed
+
+            checked, searched = witnessed(checked, witness)
     findings = findings_of(checked, Severity[fail_on.upper()], named(model))
+    if searched is not None:
+        findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
         show(*findings.everything)
+        for each in searched or ():
+            say(witness_text(each))
         result(verdict_text(checked, findings))
     else:
         result(RENDERERS[form](findings))

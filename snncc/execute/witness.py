@@ -21,10 +21,10 @@ from snncc.execute.executor import Executor
 from snncc.ir.domain import Domain, Grid
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.io import sample_shape
-from snncc.ir.ops import WEIGHTED, Input
+from snncc.ir.ops import WEIGHTED, Input, Neuron
 from snncc.ir.timing import Timing
 
-TRIES = 256
+TRIES = 1024
 """Inputs that are tried at most, before a layer is given up."""
 
 _OPS = 1_000_000_000_000
@@ -140,14 +140,19 @@ def _real(domain: Domain, x: Array) -> Array:
 
 
 def _run(search: _Search, executor: Executor, batch: Array) -> None:
-    """Show a batch to the network; keep witnesses, and the best input of each open layer."""
+    """Show a batch to the network; keep witnesses, and the best input of each open layer.
+
+    Best is what comes near: a large value, many of them, neurons before it that fire or nearly do.
+    """
     seen: dict[str, Array] = {}
-    rates: list[Array] = [np.zeros(len(batch))]
+    lively: list[Array] = [np.zeros(len(batch))]
     reads = set(search.watched.values())
 
-    def observe(op: Op, _: tuple[Array, ...], result: Array) -> None:
-        if op.kind == "neuron":
-            rates.append(_by_sample(executor, op.name, result).mean(axis=1))
+    def observe(op: Op, inputs: tuple[Array, ...], result: Array) -> None:
+        if isinstance(op, Neuron):
+            rate = _by_sample(executor, op.name, result).mean(axis=1)
+            current = _by_sample(executor, op.name, inputs[0]).max(axis=1)
+            lively.append(rate + np.clip(current / op.v_threshold, -1, 1))
         if op.name in reads:
             seen[op.name] = _by_sample(executor, op.name, result)
 
@@ -161,7 +166,7 @@ def _run(search: _Search, executor: Executor, batch: Array) -> None:
             _keep(search, executor, layer, batch, (seen[read], outside))
             continue
         sizes = np.abs(counts)
-        scores = sizes.max(axis=1) + sizes.mean(axis=1) + 1e-3 * sum(rates)
+        scores = sizes.max(axis=1) + sizes.mean(axis=1) + 1e-3 * sum(lively)
         top = int(scores.argmax())
         if layer not in search.best or scores[top] > search.best[layer][0]:
             search.best[layer] = (float(scores[top]), batch[top])

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
+from snncc.execute import witness
+
 Snncc = Callable[..., Any]
+
+TRAINED = Path(__file__).parents[2] / "examples" / "digits" / "spikformer.pth.tar"
+"""A network whose neurons fire, with sums of spikes before eight of its layers."""
 
 
 def names(form: str, text: str) -> set[str]:
@@ -60,3 +66,58 @@ def test_what_has_no_line_is_at_the_file_that_was_named(
         "::warning file=runs/best.pth.tar,title=SNN208 allowance-not-used::"
         "the allowance `SNN205` matches no finding"
     )
+
+
+def test_witnesses_are_written_and_told(snncc: Snncc, tmp_path: Path) -> None:
+    allow = ("--allow", "SNN201:block.*.mlp.*", "--allow", "SNN201:block.1.*")
+    done = snncc("check", TRAINED, *allow, "--witness", "w.npz", "--format", "json")
+    document = json.loads(done.out)
+    assert (done.code, done.err) == (1, "")
+    paths = [f"block.0.attn.{name}_linear" for name in "qkv"]
+    assert [(w["code"], w["path"], w["value"], w["file"]) for w in document["witnesses"]] == [
+        ("SNN201", path, 2.0, "w.npz") for path in paths
+    ]
+    because = {f["path"]: f["because"][-1] for f in document["findings"]}
+    step = document["witnesses"][1]["step"]
+    assert because[paths[1]] == f"under input 1 of `w.npz` it receives 2 at time step {step}"
+    with np.load(tmp_path / "w.npz") as kept:
+        assert kept["x"].shape == (3, 1, 16, 16)
+        assert kept["paths"].tolist() == paths
+
+
+def test_witnesses_in_a_directory_and_in_text(snncc: Snncc) -> None:
+    done = snncc("check", TRAINED, "--witness", "w")
+    told = [line for line in done.err.splitlines() if line.startswith("witness: ")]
+    assert told[0] == (
+        "witness: `block.0.attn.q_linear` receives 2, see w/000-block.0.attn.q_linear.npz"
+    )
+    assert len(told) == 8
+    assert all(Path(line.rpartition(" ")[2]).is_file() for line in told)
+
+
+def test_a_search_without_result_says_so(
+    snncc: Snncc, offending: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one neuron of that network fires in its last layers."""
+    monkeypatch.setattr(witness, "_OPS", 1)
+    done = snncc("check", offending, "--witness", "w.npz")
+    assert done.code == 1
+    assert done.err.count("no witness found for `block.0.") == 4
+    assert not (tmp_path / "w.npz").exists()
+
+
+def test_a_clean_model_has_no_witnesses(snncc: Snncc, compliant: Path, tmp_path: Path) -> None:
+    done = snncc("check", compliant, "--witness", "w.npz", "--format", "json")
+    assert done.code == 0
+    assert json.loads(done.out)["witnesses"] == []
+    assert not (tmp_path / "w.npz").exists()
+
+
+def test_witnesses_need_weights_and_a_place(snncc: Snncc, tmp_path: Path) -> None:
+    done = snncc("check", "arch:spikformer-cifar-4-384", "--witness", "w.npz")
+    assert (done.code, done.out) == (2, "")
+    assert "error[SNN137]" in done.err
+    (tmp_path / "file").write_text("mine")
+    done = snncc("check", TRAINED, "--witness", "file/w.npz")
+    assert (done.code, done.out) == (2, "")
+    assert "error[SNN902]" in done.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from snncc.backends.report.table import table
 from snncc.compiler import Checked
@@ -53,6 +55,14 @@ def verdict_line(checked: Checked, findings: Findings) -> str:
     beside = f", beside {counted(findings.notes)}" if findings.notes else ""
     form = checked.form.replace("-", " ")
     return f"{printable(checked.name)}: {verdict}, {found} {form}{severities}{beside}"
+
+
+def witness_text(document: Mapping[str, Any]) -> str:
+    """Return what the search for a witness of one finding came to, as one line."""
+    path = printable(f"`{document['path']}`")
+    if document["file"] is None:
+        return f"no witness found for {path}: the proof stands without one"
+    return f"witness: {path} receives {document['value']:.6g}, see {document['file']}"
 
 
 def _row(verdict: Verdict, allowed_by: str | None) -> tuple[str, ...]:
