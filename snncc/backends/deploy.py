@@ -88,7 +88,11 @@ def deploy(
     manifest = {
         "model": compiled.name,
         "target": compiled.target.name,
-        "options": {"weight_bits": compiled.weight_bits, **(options or {})},
+        "options": {
+            "weight_bits": compiled.weight_bits,
+            "multi_level": "substeps" if compiled.substeps else "graded",
+            **(options or {}),
+        },
     }
     return Deployed(compiled, Artefact(compiled.integer, written, documents, manifest), report)
 

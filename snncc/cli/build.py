@@ -15,6 +15,7 @@ from snncc.cli.screen import result, result_json, say, show, working
 
 if TYPE_CHECKING:
     from snncc.backends.deploy import Deployed
+    from snncc.compiler import MultiLevel
 
 
 @click.command("compile")
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     "--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True,
     help="Bits of a weight, its sign among them.",
 )  # fmt: skip
+@click.option(
+    "--multi-level", type=click.Choice(["auto", "graded", "substeps"]), default="auto",
+    show_default=True, help="How counts of spikes travel: as payloads, or spike by spike.",
+)  # fmt: skip
 @form("text", "json")
 def compile_(  # noqa: PLR0913 - one for each option
     model: str,
@@ -38,6 +43,7 @@ def compile_(  # noqa: PLR0913 - one for each option
     limit: int | None,
     allow: tuple[str, ...],
     weight_bits: int,
+    multi_level: MultiLevel,
     form: str,
     **options: Any,
 ) -> int:
@@ -62,7 +68,11 @@ def compile_(  # noqa: PLR0913 - one for each option
     samples = dataset.inputs if dataset else None
     with working("compiling"):
         compiled = compile_checked(
-            checked, target=chip, calibration=samples, weight_bits=weight_bits
+            checked,
+            target=chip,
+            calibration=samples,
+            weight_bits=weight_bits,
+            multi_level=multi_level,
         )
     made_of = provenance(model, data, options, loaded.provenance)
     with working("running the data"):
