@@ -16,19 +16,22 @@ from snncc.execute.executor import Executor
 Snncc = Callable[..., Any]
 
 
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
 @pytest.fixture
-def both(snncc: Snncc, offending: Path, samples: Path) -> dict[str, Path]:
+def both(snncc: Snncc) -> dict[str, Path]:
     for form in ("graded", "substeps"):
         done = snncc(
-            "compile", offending, "--target", "loihi2", "--allow", "SNN201", "--data", samples,
-            "--multi-level", form, "-o", form,
+            "compile", DIGITS / "spikformer.pth.tar", "--target", "loihi2", "--allow", "SNN201",
+            "--data", DIGITS / "calibration.npz", "--limit", 2, "--multi-level", form, "-o", form,
         )  # fmt: skip
         assert done.code == 0, done.err
     return {form: Path(form).resolve() for form in ("graded", "substeps")}
 
 
-def test_both_forms_answer_with_the_same_integers(both: dict[str, Path], samples: Path) -> None:
-    x = np.load(samples)["x"]
+def test_both_forms_answer_with_the_same_integers(both: dict[str, Path]) -> None:
+    x = np.load(DIGITS / "test.npz")["x"][:4]
     graphs = {form: read_artefact(path).integer for form, path in both.items()}
     assert not graphs["graded"].of_kind("thermometer")
     assert graphs["substeps"].of_kind("thermometer")
