@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 _SCHEMA = (
     "(Tensor x, float? tau, bool decay_input, float v_threshold, float? v_reset, bool strict,"
-    " int levels=1, str rounding='half_even', float norm=1.0) -> Tensor"
+    " int levels=1, str rounding='half_even', float norm=1.0, float? v_subtract=None) -> Tensor"
 )
 
 
@@ -26,9 +26,11 @@ def neuron(  # noqa: PLR0913 - the operator has what the equation has
     levels: int = 1,
     rounding: str = "half_even",
     norm: float = 1.0,
+    v_subtract: float | None = None,
 ) -> Tensor:
     """Spikes ``[T, ...]`` of the currents ``[T, ...]``: the equation of ``ir.ops.Neuron``."""
     rest = v_reset or 0.0
+    taken = v_threshold if v_subtract is None else v_subtract
     v = torch.full_like(x[0], rest)
     spikes = torch.empty_like(x)
     for t in range(x.shape[0]):
@@ -38,7 +40,7 @@ def neuron(  # noqa: PLR0913 - the operator has what the equation has
         else:
             spikes[t] = v > v_threshold if strict else v >= v_threshold
         if v_reset is None:
-            v = v - v_threshold * spikes[t]
+            v = v - taken * spikes[t]
         else:
             v = v.masked_fill(spikes[t] > 0, v_reset)
     return spikes if norm == 1.0 else spikes / norm

@@ -21,6 +21,7 @@ class NeuronParameters:
     levels: int = 1
     rounding: Rounding = "half_even"
     norm: float = 1.0
+    v_subtract: float | None = None
 
     def as_arguments(self) -> tuple[Any, ...]:
         """The arguments of the operator behind its input."""

@@ -152,7 +152,8 @@ class Neuron(Op):
     ``H = V + (X - (V - r)) / tau`` where ``decay_input``, else ``H = V - (V - r) / tau + X``, with
     ``r`` = ``v_reset`` or 0; integrate-and-fire (``tau`` None) is ``H = V + X``.
     ``S = H >= v_threshold`` (``>`` where ``strict``). Then ``V = v_reset`` where S, or with
-    ``v_reset`` None (soft) ``V = H - v_threshold S``. V starts at ``r``.
+    ``v_reset`` None (soft) ``V = H - v_subtract S``, the threshold where that is None. V starts at
+    ``r``.
     With ``levels`` L > 1 (integer firing) ``S = round(clip(H / v_threshold, 0, L))``, rounded
     ``half_even`` or ``half_up``, and the result is ``S / norm``.
     On the tensor level axis 0 is time.
@@ -167,6 +168,12 @@ class Neuron(Op):
     levels: int = 1
     rounding: Literal["half_even", "half_up"] = "half_even"
     norm: float = 1.0
+    v_subtract: float | None = None
+
+    @property
+    def taken(self) -> float:
+        """What a soft reset takes off the potential for each spike."""
+        return self.v_threshold if self.v_subtract is None else self.v_subtract
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """Spikes, whatever comes in; with levels, their count on a grid."""
@@ -180,8 +187,8 @@ class IntegerNeuron(Op):
     ``U' = rz(U (4096 - decay) / 4096) + (X << shift)`` with ``rz`` rounding toward zero,
     ``S = U' >= threshold``; then ``U = 0`` where S (hard reset) or ``U = U' - threshold S`` (soft).
     ``threshold`` is an integer array that broadcasts to the shape of a step. With ``levels`` L > 1
-    it has one more axis in front, of L rising thresholds; S counts those that are reached, and
-    a soft reset takes off ``unit S``.
+    it has one more axis in front, of L rising thresholds; S counts those that are reached. With
+    ``unit`` a soft reset takes off ``unit S``.
     """
 
     kind = "integer_neuron"

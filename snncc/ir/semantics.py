@@ -86,7 +86,7 @@ def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Ar
     else:
         h = before - (before - rest) / op.tau + x
     spikes = _fire(op, h)
-    after = np.where(spikes > 0, rest, h) if op.v_reset is not None else h - op.v_threshold * spikes
+    after = np.where(spikes > 0, rest, h) if op.v_reset is not None else h - op.taken * spikes
     return spikes if op.norm == 1.0 else spikes / op.norm, h, after
 
 

@@ -78,7 +78,8 @@ def _weight_and_bias(edit: Editor, op: Op, factor: float) -> Op:
 
 
 def _threshold(edit: Editor, op: Any, factor: float) -> Op:
-    scaled: Op = dataclasses.replace(op, v_threshold=op.v_threshold / factor)
+    taken = None if op.v_subtract is None else op.v_subtract / factor
+    scaled: Op = dataclasses.replace(op, v_threshold=op.v_threshold / factor, v_subtract=taken)
     return scaled
 
 

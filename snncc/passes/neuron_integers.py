@@ -26,8 +26,8 @@ _SLACK = Fraction(1, 10**9)
 class NeuronPlan:
     """The integers of a neuron layer and what is proved of them.
 
-    ``threshold`` is ``(1,)`` or one a channel; with levels ``(levels, 1)`` or ``(levels, C)``, and
-    ``unit`` is then what a soft reset takes off for each spike.
+    ``threshold`` is ``(1,)`` or one a channel; with levels ``(levels, 1)`` or ``(levels, C)``.
+    ``unit`` is what a soft reset takes off for each spike, None where that is the threshold.
     ``exact``: every spike is that of the recurrence in real numbers on the same currents.
     ``bound``: no potential can be larger in absolute value, in any input; ``limit`` is the width's.
     """
@@ -71,8 +71,11 @@ def plan_neuron(
 
 def potential_goal(neuron: Neuron) -> float:
     """Return the potential that fires in units of the current: ``g (v_threshold - v_reset)``."""
-    gain = neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
-    return gain * (neuron.v_threshold - (neuron.v_reset or 0.0))
+    return _gain(neuron) * (neuron.v_threshold - (neuron.v_reset or 0.0))
+
+
+def _gain(neuron: Neuron) -> float:
+    return neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
 
 
 def _fits(plan: NeuronPlan, arithmetic: Arithmetic) -> bool:
@@ -113,9 +116,12 @@ def _plan(
         )
     else:
         threshold = np.array([_levels(c, neuron, shift) for c in counts]).T
-        taken = np.array([round(Fraction(c) * (1 << shift)) for c in counts])
         exact = lossless and retention == 0
-    bound = _bound(current, shift, decay, one, steps, neuron, int(threshold.max()))
+    if neuron.levels > 1 or (neuron.v_reset is None and neuron.v_subtract is not None):
+        off = Fraction(_gain(neuron) * neuron.taken)
+        taken = np.array([round(off / Fraction(u) * (1 << shift)) for u in unit.tolist()])
+    left = 0 if taken is None else _least_left(threshold, taken)
+    bound = _bound(current, shift, (decay, one), steps, neuron, (int(threshold.max()), left))
     limit = (1 << (arithmetic.potential_bits.value - 1)) - 1
     return NeuronPlan(decay, shift, threshold, taken, exact, bound, limit)
 
@@ -157,14 +163,31 @@ def _levels(counts: float, neuron: Neuron, shift: int) -> list[int]:
     return found
 
 
+def _least_left(threshold: Array, taken: Array) -> int:
+    """Return the least potential that a soft reset can leave, 0 at most."""
+    levels = threshold if threshold.ndim > 1 else threshold[None]
+    counts = np.arange(1, len(levels) + 1)[:, None]
+    return min(0, int((levels - counts * taken).min()))
+
+
 def _bound(
-    current: Grid, shift: int, decay: int, one: int, steps: int, neuron: Neuron, threshold: int
+    current: Grid,
+    shift: int,
+    leak: tuple[int, int],
+    steps: int,
+    neuron: Neuron,
+    reset: tuple[int, int],
 ) -> int:
-    """Return the largest potential that any input can lead to within ``steps``."""
+    """Return the largest potential that any input can lead to within ``steps``.
+
+    ``leak`` is the decay and what it is a share of; ``reset`` the largest threshold and the least
+    that a soft reset leaves.
+    """
+    (decay, one), (threshold, left) = leak, reset
     hi, lo = current.hi << shift, current.lo << shift
     upper, lower = hi, lo
     for _ in range(steps - 1):
         kept = min(max(upper, 0), threshold - 1) if neuron.v_reset is not None else max(upper, 0)
         upper = max(hi, hi + kept * (one - decay) // one)
-        lower = min(lo, lo - (-min(lower, 0) * (one - decay) // one))
-    return max(abs(upper), abs(lower))
+        lower = min(lo, lo - (-min(lower, left) * (one - decay) // one))
+    return max(abs(upper), abs(lower), -left)

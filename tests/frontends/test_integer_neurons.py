@@ -62,6 +62,27 @@ def test_the_graph_equals_our_own_neurons(module: MultiLevel) -> None:
     assert torch.equal(torch.from_numpy(interpret(graph, x.numpy())[op.name]).double(), expected)
 
 
+@pytest.mark.parametrize("taken", [0.0, 0.5, 1.25])
+def test_what_a_soft_reset_takes_off_is_the_operators_and_the_graphs(taken: float) -> None:
+    x = torch.rand(6, 2, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wanted = NeuronParameters(tau=2.0, decay_input=False, v_reset=None, v_subtract=taken)
+    v, spikes = torch.zeros(2, 50).double(), []
+    for current in x:
+        h = v / 2 + current
+        spikes.append((h >= 1).double())
+        v = h - taken * spikes[-1]
+    assert torch.equal(neuron(x, *wanted.as_arguments()), torch.stack(spikes))
+
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            counts: Tensor = neuron(x, *wanted.as_arguments())
+            return counts
+
+    graph = trace(Net(), x, batch_axis=1)
+    (op,) = graph.of_kind("neuron")
+    assert (interpret(graph, x.numpy())[op.name] == torch.stack(spikes).numpy()).all()
+
+
 def test_parameters_of_our_own() -> None:
     assert parameters(MultiLevel()) == NeuronParameters(
         tau=1.0, decay_input=False, v_reset=None, levels=4, norm=4.0

@@ -166,3 +166,39 @@ def test_levels_with_memory_take_their_spikes_off_and_decay() -> None:
         fired, _, state = integer_neuron_step(op, plan.threshold, np.array(x), state, plan.unit)
         out.append(fired.tolist())
     assert out == [[2, 4, 0], [1, 0, 0], [0, 0, 0]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    tau=st.sampled_from([None, 4 / 3, 2.0, 10.0]),
+    decay_input=st.booleans(),
+    taken=st.sampled_from([0.0, 0.5, 1.0, 1.25, 2.0]),
+    seed=st.integers(0, 2**20),
+)
+def test_what_a_soft_reset_takes_off_need_not_be_the_threshold(
+    tau: float | None, decay_input: bool, taken: float, seed: int
+) -> None:
+    """Potentials follow those in floats as closely as the rounding of the leak allows."""
+    neuron = Neuron(
+        name="n", tau=tau, decay_input=decay_input, v_reset=None, v_subtract=taken, strict=True
+    )
+    plan = plan_neuron(neuron, np.array([1 / 64]), grid(-200, 200), 6, ARITHMETIC)
+    assert plan.proved
+    assert plan.unit is not None
+    op = IntegerNeuron(
+        name="n", threshold="t", unit="u", decay=plan.decay, shift=plan.shift, reset="soft"
+    )
+    currents = np.random.default_rng(seed).integers(-100, 200, (6, 300))
+    gain = tau if tau is not None and decay_input else 1.0
+    exact: np.ndarray | None = None
+    state: np.ndarray | None = None
+    for x in currents:
+        expected, h, exact = neuron_step(neuron, x / 64, exact)
+        spikes, potential, state = integer_neuron_step(op, plan.threshold, x, state, plan.unit)
+        assert np.abs(potential).max() <= plan.bound
+        error = np.abs(potential / 2.0**plan.shift / 64 / gain - h)
+        assert error.max() < 0.02
+        differ = spikes != expected
+        assert np.abs(h[differ] - neuron.v_threshold).max(initial=0) < 0.02
+        state = np.where(differ, 0, state)
+        exact = np.where(differ, 0.0, exact)
