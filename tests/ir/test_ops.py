@@ -21,6 +21,7 @@ from snncc.ir.inference import window_positions
 from snncc.ir.interpret import interpret
 from snncc.ir.pad import Pad
 from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
+from snncc.ir.substeps import Thermometer
 
 ARRAYS: dict[str, Weight] = {
     "w": np.random.default_rng(0).integers(-3, 4, (4, 2, 3, 3)).astype(np.int8),
@@ -310,7 +311,7 @@ def test_round_shift_rounds_halves_up_and_stays_inside(lo: int, width: int, bits
 
 
 def test_a_thermometer_sums_to_its_count() -> None:
-    op = ops.Thermometer(name="y", inputs=("x",), levels=4)
+    op = Thermometer(name="y", inputs=("x",), levels=4)
     x = np.arange(5).reshape(1, 5)
     y = apply(op, (x,), {}, lead=1)
     assert y.sum(axis=1).tolist() == x.tolist()
