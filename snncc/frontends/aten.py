@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from snncc.frontends import aten_compare as compare
 from snncc.frontends import aten_views as views
 from snncc.frontends import aten_writes as writes
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
@@ -208,9 +209,7 @@ def _identity(b: Builder, a: Arguments, out: Shape) -> Any:
 
 
 def _cast(b: Builder, a: Arguments, out: Shape) -> Any:
-    dtype = a["dtype"]
-    keeps = dtype is None or dtype.is_floating_point
-    return _identity(b, a, out) if keeps else NotImplemented
+    return compare.cast(b, _identity(b, a, out), a["dtype"], out)
 
 
 def _dropout(b: Builder, a: Arguments, out: Shape) -> Any:
@@ -265,6 +264,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten.native_dropout": _dropout,
     "aten._to_copy": _cast,
     "aten.to": _cast,
+    **compare.CONVERTERS,
     **views.CONVERTERS,
     **writes.CONVERTERS,
 }

@@ -148,6 +148,13 @@ def _constant(value: float, shape: Shape) -> Static:
     return Static(torch.full((), float(value)).expand(shape))
 
 
+FILLED = frozenset(
+    f"aten.{name}"
+    for name in ("zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros",
+                 "new_ones", "new_full")
+)  # fmt: skip
+"""Operators that give one number in many places: none of them is stored more than once."""
+
 CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.view": _view,
     "aten._unsafe_view": _reshape,
@@ -183,6 +190,9 @@ CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.unbind_copy": _unbind,
     "aten.cat": _cat,
     "aten.stack": _stack,
+    "aten.zeros": _filled(0.0),
+    "aten.ones": _filled(1.0),
+    "aten.full": _filled(0.0),
     "aten.zeros_like": _filled(0.0),
     "aten.ones_like": _filled(1.0),
     "aten.full_like": _filled(0.0),

@@ -132,12 +132,17 @@ class Builder:
 
 
 def as_weight(tensor: Tensor) -> Weight:
-    """Return the tensor's numbers, or what is known of them; 16-bit floats become float32."""
+    """Return the tensor's numbers, or what is known of them; 16-bit floats become float32.
+
+    One number shown in many places stays one number.
+    """
     tensor = tensor.detach()
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
     if tensor.is_meta:
         return Absent(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+    if tensor.numel() > 1 and not any(tensor.stride()):
+        return np.broadcast_to(tensor[(0,) * tensor.ndim].cpu().numpy(), tuple(tensor.shape))
     return np.array(tensor.cpu().numpy(), order="C")
 
 

@@ -20,6 +20,7 @@ from torch.fx import Node
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.frontends import rules
 from snncc.frontends.aten import CONVERTERS
+from snncc.frontends.aten_views import FILLED
 from snncc.frontends.build import Builder, Dynamic, Static, Value
 from snncc.frontends.prepare import Prepared, prepared, quiet
 from snncc.frontends.source import innermost, source_of
@@ -197,7 +198,7 @@ class _Conversion:
             return _REFUSED
         if _is_random(node.target):
             self._refuse(node, f"`{target}` gives random numbers")
-        if _all_static(arguments):
+        if _all_static(arguments) and not _is_filled(node):
             return self._evaluated(node)
         if not _is_fixed(node.meta.get("val")):
             message = f"the result of `{target}` depends on values that the network computes"
@@ -234,7 +235,14 @@ class _Conversion:
     def _evaluated(self, node: Node) -> Any:
         """Compute what depends on no input, once and for all; in float64 if it is arithmetic."""
         tensor = self._tensor if _is_view(node.target) else self._exact
-        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), tensor)
+        given = [tensor(each) for each in node.all_input_nodes]
+        shapes_alone = any(isinstance(each, Tensor) and each.is_meta for each in given)
+
+        def read(each: Node) -> Any:
+            value = tensor(each)
+            return value.to("meta") if shapes_alone and isinstance(value, Tensor) else value
+
+        args, kwargs = torch.fx.map_arg((node.args, node.kwargs), read)
         made = node.target(*args, **kwargs)  # type: ignore[operator]
         if isinstance(made, Tensor):
             return Static(made)
@@ -345,6 +353,13 @@ def _is_fixed(result: object) -> bool:
 
 def _all_static(arguments: Mapping[str, Any]) -> bool:
     return not any(isinstance(v, Dynamic) or callable(v) for v in _leaves(arguments))
+
+
+def _is_filled(node: Node) -> bool:
+    """Whether a node makes a tensor of floats that are all the same."""
+    made = node.meta.get("val")
+    floating = isinstance(made, Tensor) and made.is_floating_point()
+    return floating and operator_name(node.target) in FILLED
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -209,7 +209,7 @@ def test_operator(name: str) -> None:
         "aten.sigmoid": lambda _, x: x.sigmoid(),
         "aten.div": lambda _, x: x / (x + 1),
         "aten.max[0]": lambda _, x: x.max(-1)[0],
-        "aten.gt": lambda _, x: (x > 0.5).float(),
+        "aten.exp": lambda _, x: x.exp(),
         "aten.pad": lambda _, x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
     }.items(),
 )
