@@ -20,6 +20,7 @@ from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.ops import IntegerNeuron
+from snncc.passes import FRONT
 from snncc.passes.base import Pass, PassError, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
@@ -29,7 +30,6 @@ from snncc.passes.fold_scales import FoldScales
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.spike_policy import USUAL, Policy
-from snncc.passes.to_steps import ToSteps
 from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import Target
 
@@ -98,14 +98,10 @@ def check_model(
     ``SnnccError`` where the model cannot be brought into a step graph.
     """
     tensor = trace(model.module, model.example_inputs)
-    steps = run_passes(tensor, _front())
+    steps = run_passes(tensor, FRONT)
     checked = CheckSpikes(policy.allowing(allow)).run(steps.graph)
     found = (*steps.diagnostics, *checked.diagnostics)
     return Checked(model.name, steps.graph, found, verdicts(steps.graph), model)
-
-
-def _front() -> tuple[Pass, ...]:
-    return (Canonicalise(), ToSteps(), Canonicalise())
 
 
 def _middle() -> tuple[Pass, ...]:

@@ -27,6 +27,7 @@ RULE_MODULES = (
     "snncc.passes.rules_of_compiling",
     "snncc.passes.rules_of_counts",
     "snncc.passes.rules_of_merging",
+    "snncc.passes.rules_of_raising",
     "snncc.passes.scales",
     "snncc.passes.spike_rules",
 )  # fmt: skip

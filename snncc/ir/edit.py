@@ -6,7 +6,7 @@ new graph from it when it is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from snncc.ir.graph import Absent, Graph, Op, Weight, Weights, reading
 
@@ -83,3 +83,17 @@ class Editor:
 def is_absent(*weights: Weight | None) -> bool:
     """Whether any of the weights is known by its shape alone."""
     return any(isinstance(weight, Absent) for weight in weights)
+
+
+def in_order(ops: Mapping[str, Op]) -> list[Op]:
+    """Return ops so that each stands behind what it reads, else as they were."""
+    done: dict[str, Op] = {}
+    for name in ops:
+        waiting = [name]
+        while waiting:
+            op = ops[waiting[-1]]
+            missing = [each for each in op.inputs if each not in done]
+            waiting += reversed(missing)
+            if not missing:
+                done[waiting.pop()] = op
+    return list(done.values())

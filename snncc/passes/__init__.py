@@ -11,15 +11,23 @@ from snncc.passes.check_spikes import CheckSpikes
 from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
+from snncc.passes.gather_calls import GatherCalls
+from snncc.passes.gather_steps import GatherSteps
+from snncc.passes.join_pieces import JoinPieces
 from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Quantize
+from snncc.passes.raise_neurons import RaiseNeurons
 from snncc.passes.to_steps import ToSteps
 from snncc.passes.unroll_levels import UnrollLevels
 
 PASSES: Final[Mapping[str, type[Pass]]] = {
     each.name: each
     for each in (
+        GatherCalls,
+        JoinPieces,
         Canonicalise,
+        RaiseNeurons,
+        GatherSteps,
         ToSteps,
         CheckSpikes,
         MergeLinearChains,
@@ -30,3 +38,16 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         CheckTarget,
     )
 }
+
+FRONT: Final[tuple[Pass, ...]] = (
+    GatherCalls(),
+    JoinPieces(),
+    Canonicalise(),
+    RaiseNeurons(),
+    Canonicalise(),
+    GatherSteps(),
+    Canonicalise(),
+    ToSteps(),
+    Canonicalise(),
+)
+"""From a graph as imported to the graph of one time step."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from snncc.diagnostics.core import Diagnostic, Severity, rule
+from snncc.diagnostics.core import Diagnostic, Severity, SnnccError, rule
 from snncc.ir.graph import Graph, IRError, Source
 
 Invariant: TypeAlias = Callable[[Graph], Iterator[Diagnostic]]
@@ -75,21 +75,36 @@ def well_formed(graph: Graph) -> Iterator[Diagnostic]:
         yield BROKEN_PROMISE.at(Source(), str(error))
 
 
+def no_comparisons(graph: Graph) -> Iterator[Diagnostic]:
+    """Nothing is compared but in neurons."""
+    for op in graph.of_kind("compare"):
+        yield BROKEN_PROMISE.at(op.source, f"`{op.name}` is a comparison outside of a neuron")
+
+
 def run_passes(graph: Graph, passes: Iterable[Pass]) -> Result:
     """Run passes in order, checking every promise made so far after each.
 
-    Raises ``PassError`` naming the pass that broke one.
+    Raises ``PassError`` naming the pass that broke one. Where a pass refuses the graph, the errors
+    found before it are raised with its own.
     """
     found: list[Diagnostic] = []
     promised: dict[Invariant, None] = {}
     for each in passes:
         _check(graph, each.requires, f"before `{each.name}`")
-        result = each.run(graph)
+        result = _run(each, graph, found)
         graph = result.graph
         found += result.diagnostics
         promised |= dict.fromkeys(each.ensures)
         _check(graph, promised, f"after `{each.name}`")
     return Result(graph, tuple(found))
+
+
+def _run(each: Pass, graph: Graph, found: list[Diagnostic]) -> Result:
+    try:
+        return each.run(graph)
+    except SnnccError as error:
+        before = [d for d in found if d.severity is Severity.ERROR]
+        raise SnnccError(*before, *error.diagnostics) from error
 
 
 def _check(graph: Graph, invariants: Iterable[Invariant], when: str) -> None:

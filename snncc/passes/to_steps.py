@@ -15,7 +15,7 @@ from typing import ClassVar
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.graph import Graph, Op
 from snncc.ir.layouts import Along, Roles, track
-from snncc.passes.base import Invariant, Pass, Result, well_formed
+from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
 from snncc.passes.rules import (
     BATCH_MIXED,
     NO_TIME_AXIS,
@@ -35,7 +35,7 @@ class ToSteps(Pass):
     """
 
     name: ClassVar[str] = "to-steps"
-    requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+    requires: ClassVar[tuple[Invariant, ...]] = (well_formed, no_comparisons)
     ensures: ClassVar[tuple[Invariant, ...]] = (well_formed,)
 
     batch_axis: int = 0

@@ -14,11 +14,11 @@ from snncc.ir.graph import Array
 from snncc.ir.interpret import interpret
 from snncc.models.neuron import SpikingNeuron
 from snncc.models.zoo import ARCHITECTURES
+from snncc.passes import FRONT
 from snncc.passes.base import run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
-from snncc.passes.to_steps import ToSteps
 
 SMALL: dict[str, dict[str, Any]] = {
     "spikingformer-8-512": {"dim": 32, "heads": 4, "img_size": 32, "depth": 1},
@@ -66,8 +66,7 @@ def test_spikes_and_logits(name: str) -> None:
     shape = ARCHITECTURES[name].configure(**SMALL[name]).input_shape
     x = np.random.default_rng(0).random((3, *shape))
     tensor = trace(network, torch.tensor(x))
-    front = [Canonicalise(), ToSteps(), Canonicalise()]
-    graph = run_passes(tensor, [*front, FoldScales(), FoldBatchNorm(), Canonicalise()]).graph
+    graph = run_passes(tensor, [*FRONT, FoldScales(), FoldBatchNorm(), Canonicalise()]).graph
     spikes, logits = torch_run(network, x)
     entry: Any = graph.ops[0]
     values = interpret(graph, x.swapaxes(0, 1) if entry.varies else x)

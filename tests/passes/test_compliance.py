@@ -22,12 +22,12 @@ from snncc.ir import domain as dom
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph
 from snncc.models.zoo import ARCHITECTURES
+from snncc.passes import FRONT
 from snncc.passes.base import run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, verdicts
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
-from snncc.passes.to_steps import ToSteps
 
 TRUTH = json.loads((Path(__file__).parents[1] / "golden" / "compliance.json").read_text())["models"]
 
@@ -71,7 +71,7 @@ def step_graph(name: str, **overrides: Any) -> Graph:
         network = architecture.build().eval()
         example = torch.empty(1, *architecture.input_shape)
     tensor = trace(network, example)
-    return run_passes(tensor, [Canonicalise(), ToSteps(), Canonicalise()]).graph
+    return run_passes(tensor, FRONT).graph
 
 
 def agrees(finding: Diagnostic, values: str) -> bool:

@@ -1,0 +1,322 @@
+"""Which neuron a chain of comparisons is, if it is one.
+
+In a step a neuron makes its potential H of the one before, of the spike S that it gave then, and of
+the current X::
+
+    H' = keep H + gated S H + kick S + offset + gain X
+
+With ``k`` the share that the leak leaves (1 without a leak) a hard reset to r is ``gated = -k`` and
+``kick = k r``, a soft reset is ``gated = 0`` and ``kick = -k threshold``. What ``offset`` has
+beyond the ``(1 - k) r`` of a leak toward r belongs to the current.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+from snncc.passes.polynomial import ONE, Polynomial
+from snncc.passes.recurrence import POTENTIAL, SPIKE, Affine, Arithmetic, Chain, Firing
+
+Currents = tuple[tuple[str, Fraction], ...]
+
+
+class NearMissError(Exception):
+    """A chain is no neuron: why, and the value where it shows."""
+
+    def __init__(self, message: str, at: str) -> None:
+        """Take one phrase and the name of a value."""
+        super().__init__(message)
+        self.message = message
+        self.at = at
+
+
+@dataclass(frozen=True)
+class Update:
+    """How a potential is made of the one before: the terms of the equation above."""
+
+    keep: Fraction
+    gated: Fraction
+    kick: Fraction
+    offset: Fraction
+    currents: Currents
+
+    @property
+    def terms(self) -> dict[str, Fraction | tuple[Fraction, ...]]:
+        """What has to be the same in all steps, each with how it is called."""
+        return {
+            "the share of the potential that is kept": self.keep,
+            "what a spike takes of the potential": self.gated,
+            "what a spike adds": self.kick,
+            "the constant": self.offset,
+            "the factor of the current": tuple(gain for _, gain in self.currents),
+        }
+
+    def in_units(self, factor: Fraction, offset: Fraction) -> Update:
+        """Return the update for a potential before that is ``factor`` times this one + offset."""
+        return Update(
+            self.keep / factor,
+            self.gated / factor,
+            self.kick - self.gated * offset / factor,
+            self.offset - self.keep * offset / factor,
+            self.currents,
+        )
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A neuron in exact numbers; ``reset`` is None where it is soft.
+
+    Its current in step t is ``gain sum(factor x) + bias`` over ``currents[t]``.
+    """
+
+    keep: Fraction
+    gain: Fraction
+    bias: Fraction
+    threshold: Fraction
+    reset: Fraction | None
+    strict: bool
+    currents: tuple[Currents, ...]
+
+    @property
+    def rest(self) -> Fraction:
+        """Where the potential starts and leaks to."""
+        return self.reset or Fraction(0)
+
+    def charge(self, before: Fraction, current: Fraction) -> Fraction:
+        """Return the potential at the compare; ``current`` has gain and bias in it."""
+        return self.keep * before + (1 - self.keep) * self.rest + current
+
+    def fires(self, potential: Fraction) -> bool:
+        """Whether a potential gives a spike."""
+        above = potential > self.threshold
+        return above or (potential == self.threshold and not self.strict)
+
+    def after(self, potential: Fraction) -> Fraction:
+        """Return the potential after the reset."""
+        if not self.fires(potential):
+            return potential
+        return potential - self.threshold if self.reset is None else self.reset
+
+
+def equation_of(arithmetic: Arithmetic, chain: Chain) -> Equation:
+    """Return the neuron that a chain of two steps or more is. Raises ``NearMissError``."""
+    firings = chain.firings
+    _hold_same_thresholds(firings)
+    updates = [_update(p, f.potential) for p, f in zip(chain.updates, firings[1:], strict=True)]
+    later = updates[1:]
+    for (a, b), firing in zip(pairwise(later), firings[3:], strict=False):
+        _hold_same(a, b, firing.potential)
+    return _from_first(arithmetic, firings, updates)
+
+
+def _from_first(
+    arithmetic: Arithmetic, firings: tuple[Firing, ...], updates: list[Update]
+) -> Equation:
+    """Return the neuron whose first step fits too; what the first potential is has to be tried."""
+    second, later = firings[1], updates[1:]
+    missed = NearMissError("the first step is not made as the others are", second.potential)
+    for start in _starts(arithmetic, firings[0], second.threshold):
+        first = updates[0].in_units(start.factor, start.offset)
+        for update in _with_currents(arithmetic, firings[0], first, start, later):
+            try:
+                if later:
+                    _hold_same(update, later[0], firings[2].potential)
+                neuron = _equation(update, second)
+                entry = _entry(arithmetic, firings[0], start, neuron)
+            except NearMissError as error:
+                missed = error
+                continue
+            steps = (update, *later)
+            currents = (entry, *(_plain(each.currents) for each in steps))
+            return dataclasses.replace(neuron, currents=currents)
+    raise missed
+
+
+def _with_currents(
+    arithmetic: Arithmetic, first: Firing, update: Update, start: Affine, later: list[Update]
+) -> Iterator[Update]:
+    """Return the first update with the potential told from the current.
+
+    Where the first potential is the first current, and all steps have the same, it is both.
+    """
+    nodes = {node.name: node for node in _path(arithmetic, first)}
+    if not later:
+        if update.currents:
+            yield update
+            return
+        share = -update.gated if update.gated else -update.kick / first.threshold
+        for node in nodes.values():
+            yield _split(update, start, node, update.keep - share)
+        return
+    known = {name for name, _ in update.currents}
+    for name, gain in later[0].currents:
+        if name not in known and name in nodes:
+            update = _split(update, start, nodes[name], gain * nodes[name].factor / start.factor)
+    yield update
+
+
+def _split(update: Update, start: Affine, node: Affine, share: Fraction) -> Update:
+    """Return the update with a share of the potential taken for a current."""
+    gain = share * start.factor / node.factor
+    offset = share * (start.offset - start.factor * node.offset / node.factor)
+    return dataclasses.replace(
+        update,
+        keep=update.keep - share,
+        offset=update.offset + offset,
+        currents=(*update.currents, (node.name, gain)),
+    )
+
+
+def single_step(chain: Chain) -> Equation:
+    """Return the neuron that a comparison is in a network of one time step: it has no past."""
+    firing, one = chain.firings[0], Fraction(1)
+    currents = ((firing.potential, one),)
+    return Equation(
+        one, one, Fraction(0), firing.threshold, Fraction(0), firing.strict, (currents,)
+    )
+
+
+def _hold_same_thresholds(firings: tuple[Firing, ...]) -> None:
+    for (step, a), b in zip(enumerate(firings[1:], start=1), firings[2:], strict=False):
+        if a.threshold != b.threshold:
+            raise NearMissError(
+                f"the threshold is {_text(b.threshold)} in step {step + 1},"
+                f" {_text(a.threshold)} in step {step}",
+                b.potential,
+            )
+    for firing in firings[1:]:
+        if firing.strict != firings[0].strict:
+            message = "some steps fire at the threshold, others above it alone"
+            raise NearMissError(message, firing.potential)
+
+
+def _update(polynomial: Polynomial, at: str) -> Update:
+    """Return the terms of a potential. Raises ``NearMissError`` where there are others."""
+    names = {(POTENTIAL,), (SPIKE,), tuple(sorted((POTENTIAL, SPIKE))), ONE}
+    currents = []
+    for monomial, factor in polynomial.items():
+        if monomial in names:
+            continue
+        if len(monomial) > 1:
+            raise NearMissError(_mixed(monomial), at)
+        currents.append((monomial[0], factor))
+
+    def of(*monomial: str) -> Fraction:
+        return polynomial.get(tuple(sorted(monomial)), Fraction(0))
+
+    return Update(of(POTENTIAL), of(POTENTIAL, SPIKE), of(SPIKE), of(), tuple(currents))
+
+
+def _mixed(monomial: tuple[str, ...]) -> str:
+    others = [name for name in monomial if name not in (POTENTIAL, SPIKE)]
+    if not others:
+        return "the potential is multiplied by itself"
+    if SPIKE in monomial:
+        return f"the spike of the step before gates `{others[0]}`, which is no potential"
+    return f"the potential is multiplied by `{others[0]}`, which is no constant"
+
+
+def _hold_same(a: Update, b: Update, at: str) -> None:
+    for (name, x), y in zip(a.terms.items(), b.terms.values(), strict=True):
+        if x != y:
+            raise NearMissError(
+                f"{name} differs from step to step: {_text(x)}, then {_text(y)}", at
+            )
+
+
+def _starts(arithmetic: Arithmetic, first: Firing, threshold: Fraction) -> Iterator[Affine]:
+    """Return what the first potential can be in units in which it fires at the threshold."""
+    for node in _path(arithmetic, first):
+        reached = node.factor * first.threshold + node.offset
+        ratio = threshold / reached if reached else Fraction(int(threshold == 0))
+        if ratio * node.factor > 0:
+            yield Affine(node.name, ratio * node.factor, ratio * node.offset)
+
+
+def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
+    """Return the values between a comparison and its potential, each in units of that potential.
+
+    The potential itself comes first.
+    """
+    for name, found in arithmetic.comparisons.items():
+        if found.firing == first:
+            path = arithmetic.affine_path(arithmetic.ops[name].inputs[0])
+            bottom = path[-1]
+            for node in reversed(path):
+                offset = (bottom.offset - node.offset) / node.factor
+                yield Affine(node.name, bottom.factor / node.factor, offset)
+
+
+def _equation(update: Update, firing: Firing) -> Equation:
+    """Return the neuron whose update this is, but for its currents."""
+    k, threshold = update.keep, firing.threshold
+    if not any(gain for _, gain in update.currents):
+        raise NearMissError("no current enters the potential", firing.potential)
+    if not 0 < k <= 1:
+        message = f"each step multiplies the potential by {_text(k)}, which is no leak"
+        raise NearMissError(message, firing.potential)
+    if update.gated == 0:
+        _hold_soft(update, firing)
+        reset = None
+    elif update.gated == -k:
+        reset = update.kick / k
+    else:
+        message = f"a spike leaves {_text((k + update.gated) / k)} of the potential, wanted 0 or 1"
+        raise NearMissError(message, firing.potential)
+    bias = update.offset - (1 - k) * (reset or 0)
+    return Equation(k, _gain(update.currents), bias, threshold, reset, firing.strict, ())
+
+
+def _hold_soft(update: Update, firing: Firing) -> None:
+    """Hold that a spike takes the threshold off the potential, before the leak."""
+    taken, threshold = -update.kick / update.keep, firing.threshold
+    if taken == threshold:
+        return
+    if taken == 0:
+        message = "a spike does not reset the potential"
+    elif -update.kick == threshold:
+        message = "a spike takes off the threshold behind the leak, a soft reset before it"
+    else:
+        message = f"a spike takes {_text(taken)} off, a soft reset the threshold {_text(threshold)}"
+    raise NearMissError(message, firing.potential)
+
+
+def _gain(currents: Currents) -> Fraction:
+    """Return the common factor of all currents, 1 where they have none."""
+    factors = {factor for _, factor in currents}
+    return factors.pop() if len(factors) == 1 else Fraction(1)
+
+
+def _plain(currents: Currents) -> Currents:
+    gain = _gain(currents)
+    return tuple((name, factor / gain) for name, factor in currents)
+
+
+def _entry(arithmetic: Arithmetic, first: Firing, start: Affine, neuron: Equation) -> Currents:
+    """Return the current of the first step. Raises ``NearMissError`` where there is none.
+
+    The neuron starts at its rest: ``H = rest + bias + gain X``.
+    """
+    wanted = neuron.rest + neuron.bias
+    found = None
+    for node in _path(arithmetic, first):
+        offset = start.offset - start.factor * node.offset / node.factor
+        if start.factor / node.factor == neuron.gain:
+            if offset == wanted:
+                return ((node.name, Fraction(1)),)
+            found = (offset - wanted) / neuron.keep + neuron.rest
+    if found is None:
+        message = "the current of the first step has another factor than that of the others"
+    else:
+        message = f"the potential starts at {_text(found)}, a neuron at {_text(neuron.rest)}"
+    raise NearMissError(message, first.potential)
+
+
+def _text(value: Fraction | tuple[Fraction, ...]) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(_text(each) for each in value)
+    return f"{float(value):.6g}"

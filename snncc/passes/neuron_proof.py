@@ -1,0 +1,107 @@
+"""The last proof before arithmetic becomes a neuron: both are run, on numbers without rounding.
+
+The arithmetic is evaluated op by op, not from the polynomials that the neuron was found by. A third
+of all potentials lies exactly on the threshold.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from random import Random
+from typing import Any
+
+from snncc.passes.neuron_equation import Currents, Equation, NearMissError
+from snncc.passes.recurrence import Arithmetic, Chain
+
+_SAMPLES = 24
+
+
+def prove(arithmetic: Arithmetic, chain: Chain, neuron: Equation) -> None:
+    """Run both sides on random currents. Raises ``NearMissError`` where a spike differs."""
+    compared = _comparisons(arithmetic, chain)
+    for seed in range(_SAMPLES):
+        _Trial(arithmetic, neuron, Random(seed)).run(chain, compared)  # noqa: S311
+
+
+def _comparisons(arithmetic: Arithmetic, chain: Chain) -> list[list[str]]:
+    """Return the comparisons of each step."""
+    named: dict[object, list[str]] = {firing: [] for firing in chain.firings}
+    for name, found in arithmetic.comparisons.items():
+        if found.firing in named:
+            named[found.firing].append(name)
+    return [named[firing] for firing in chain.firings]
+
+
+class _Trial:
+    """One run; ``values`` holds what is known of the graph so far."""
+
+    def __init__(self, arithmetic: Arithmetic, neuron: Equation, dice: Random) -> None:
+        self.arithmetic = arithmetic
+        self.neuron = neuron
+        self.dice = dice
+        self.values: dict[str, Fraction] = {}
+
+    def run(self, chain: Chain, compared: list[list[str]]) -> None:
+        """Go through all steps."""
+        state, neuron = self.neuron.rest, self.neuron
+        steps = zip(chain.firings, neuron.currents, compared, strict=True)
+        for step, (firing, currents, names) in enumerate(steps):
+            still = neuron.charge(state, neuron.bias)
+            current = self._draw(currents, neuron.threshold - still, entry=step == 0)
+            potential = still + neuron.gain * current
+            fires = int(neuron.fires(potential))
+            for name in names:
+                _, factor, offset = self.arithmetic.comparisons[name]
+                if self._value(name) != offset + factor * fires:
+                    message = f"the spike of step {step} is not that of the neuron found for it"
+                    raise NearMissError(message, firing.potential)
+            state = neuron.after(potential)
+
+    def _draw(self, currents: Currents, to_threshold: Fraction, *, entry: bool) -> Fraction:
+        """Choose the currents of a step that no earlier step has chosen; return their sum."""
+        hits = self.dice.random() < 1 / 3
+        wanted = to_threshold / self.neuron.gain if hits else self._random()
+        free = [name for name, _ in currents if name not in self.values]
+        for name, factor in currents:
+            if name in free[:-1]:
+                self.values[name] = self._random()
+            elif name in free:
+                self._set(name, (wanted - self._sum(currents)) / factor, entry=entry)
+        return self._sum(currents)
+
+    def _sum(self, currents: Currents) -> Fraction:
+        """Return the sum of the currents that are known."""
+        known = (f * self.values[n] for n, f in currents if n in self.values)
+        return sum(known, Fraction(0))
+
+    def _set(self, name: str, value: Fraction, *, entry: bool) -> None:
+        """Give a current its value; the first step's by what it is made of."""
+        self.values[name] = value
+        if entry:
+            bottom = self.arithmetic.affine_path(name)[-1]
+            self.values[bottom.name] = (value - bottom.offset) / bottom.factor
+
+    def _random(self) -> Fraction:
+        return Fraction(self.dice.randint(-64, 192), 64) * abs(self.neuron.threshold or Fraction(1))
+
+    def _value(self, name: str) -> Fraction:
+        if name not in self.values:
+            self.values[name] = self._computed(name)
+        return self.values[name]
+
+    def _computed(self, name: str) -> Fraction:
+        number = self.arithmetic.number(name)
+        if number is not None:
+            return number
+        op: Any = self.arithmetic.ops[name]
+        if op.kind not in ("add", "mask", "scale", "compare"):
+            raise NearMissError(f"`{name}` enters the potential by another way", name)
+        x, *others = (self._value(each) for each in op.inputs)
+        if op.kind == "add":
+            return x + others[0]
+        if op.kind == "mask":
+            return x * others[0]
+        if op.kind == "scale":
+            return x * Fraction(op.factor)
+        threshold = Fraction(op.threshold)
+        return Fraction(int(x > threshold if op.strict else x >= threshold))

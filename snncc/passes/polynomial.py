@@ -1,0 +1,54 @@
+"""Polynomials with exact coefficients in the values of a graph: what a recurrence is compared in.
+
+A monomial is a sorted tuple of names; a name may stand in it twice, unless it is that of a spike,
+whose square is itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from fractions import Fraction
+from typing import TypeAlias
+
+Monomial: TypeAlias = tuple[str, ...]
+Polynomial: TypeAlias = Mapping[Monomial, Fraction]
+
+ONE: Monomial = ()
+
+
+def constant(value: Fraction) -> Polynomial:
+    """Return a number as a polynomial."""
+    return {ONE: value} if value else {}
+
+
+def atom(name: str) -> Polynomial:
+    """Return a value as a polynomial."""
+    return {(name,): Fraction(1)}
+
+
+def plus(a: Polynomial, b: Polynomial) -> Polynomial:
+    """Return ``a + b``."""
+    total = dict(a)
+    for monomial, factor in b.items():
+        total[monomial] = total.get(monomial, Fraction(0)) + factor
+    return {monomial: factor for monomial, factor in total.items() if factor}
+
+
+def scaled(a: Polynomial, factor: Fraction) -> Polynomial:
+    """Return ``factor a``."""
+    return {monomial: factor * f for monomial, f in a.items()} if factor else {}
+
+
+def times(a: Polynomial, b: Polynomial, spikes: Collection[str]) -> Polynomial:
+    """Return ``a b``, where the names in ``spikes`` are 0 or 1."""
+    total: Polynomial = {}
+    for left, x in a.items():
+        for right, y in b.items():
+            total = plus(total, {_product(left, right, spikes): x * y})
+    return total
+
+
+def _product(left: Monomial, right: Monomial, spikes: Collection[str]) -> Monomial:
+    once = {name for name in (*left, *right) if name in spikes}
+    rest = [name for name in (*left, *right) if name not in spikes]
+    return tuple(sorted([*once, *rest]))

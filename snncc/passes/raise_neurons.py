@@ -1,0 +1,145 @@
+"""Put neurons back that were written out: leak, add, compare and reset, unrolled over time.
+
+The comparisons of a graph are followed from each potential to the next (``recurrence``), what leads
+from one to the next is held against the equation of a neuron (``neuron_equation``), and both sides
+are run on exact numbers (``neuron_proof``). What is nearly a neuron stays as it is, and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.ir.edit import in_order
+from snncc.ir.graph import Graph, Op, Weight, without_dead
+from snncc.ir.ops import Foreign
+from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
+from snncc.passes.neuron_equation import Equation, NearMissError, equation_of, single_step
+from snncc.passes.neuron_proof import prove
+from snncc.passes.neuron_writer import NeuronWriter
+from snncc.passes.recurrence import Arithmetic, Chain, chains
+from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
+
+
+@dataclass(frozen=True)
+class RaiseNeurons(Pass):
+    """Turn each proved recurrence of comparisons over time into one neuron op.
+
+    Its currents are concatenated along a new first axis, time. A comparison that belongs to no
+    neuron becomes foreign, with an error that says what is in the way.
+    """
+
+    name: ClassVar[str] = "raise-neurons"
+    requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
+    ensures: ClassVar[tuple[Invariant, ...]] = (well_formed, no_comparisons)
+
+    def run(self, graph: Graph) -> Result:
+        """Return the graph with neurons, and what nearly was one."""
+        if not graph.of_kind("compare"):
+            return Result(graph)
+        raising = _Raising(graph)
+        found = tuple(raising.run())
+        ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
+        return Result(without_dead(graph.replace(ops, weights)), found)
+
+
+class _Raising:
+    """The graph under way: ``ops`` by name, in no order."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.ops: dict[str, Op] = dict(graph.by_name)
+        self.weights: dict[str, Weight] = {}
+        self.arithmetic = Arithmetic(graph.by_name, graph.weights)
+
+    def run(self) -> Iterator[Diagnostic]:
+        """Raise every chain that is a neuron; yield what keeps the others from it."""
+        found = chains(self.arithmetic)
+        timeless = all(len(c.firings) == 1 for c in found) and not self._has_time()
+        for chain in found:
+            try:
+                self._raise(chain, timeless=timeless)
+            except NearMissError as miss:
+                yield self._told(chain, miss)
+        for op in self.graph.of_kind("compare"):
+            if self.ops[op.name].kind == "compare":
+                self._give_up(op)
+
+    def _has_time(self) -> bool:
+        neurons = self.graph.of_kind("neuron")
+        return any(self.graph.type_of(op.name).shape[0] > 1 for op in neurons)
+
+    def _raise(self, chain: Chain, *, timeless: bool) -> None:
+        if len(chain.firings) == 1:
+            if not timeless:
+                message = "no time step goes on from the potential that is compared"
+                raise NearMissError(message, chain.firings[0].potential)
+            neuron = single_step(chain)
+        else:
+            neuron = equation_of(self.arithmetic, chain)
+            prove(self.arithmetic, chain, neuron)
+        compared = self._compared(chain)
+        self._hold_shapes(chain, compared)
+        self._hold_apart(neuron, compared)
+        self._hold_private(chain, compared)
+        writer = NeuronWriter(self.graph, self.ops, self.weights, chain, neuron)
+        writer.write({name: self.arithmetic.comparisons[name] for name in compared})
+
+    def _compared(self, chain: Chain) -> list[str]:
+        """Return the comparisons of a chain."""
+        every = self.arithmetic.comparisons.items()
+        return [name for name, found in every if found.firing in chain.firings]
+
+    def _hold_shapes(self, chain: Chain, compared: list[str]) -> None:
+        shape = self.graph.type_of(chain.firings[0].potential).shape
+        for name in (*(f.potential for f in chain.firings), *compared):
+            if (other := self.graph.type_of(name).shape) != shape:
+                raise NearMissError(f"potentials have shapes {shape} and {other}", name)
+
+    def _hold_apart(self, neuron: Equation, compared: list[str]) -> None:
+        """Hold that all currents are known before the first spike is."""
+        for step, currents in enumerate(neuron.currents):
+            for name, _ in currents:
+                if _read_by(self.ops, [name], ()).intersection(compared):
+                    message = f"the current of step {step} is made of the layer's own spikes"
+                    raise NearMissError(message, name)
+
+    def _hold_private(self, chain: Chain, compared: list[str]) -> None:
+        """Hold that potentials are read by the next step alone."""
+        ends = [op.name for op in self.ops.values() if op.kind == "output"]
+        read = _read_by(self.ops, ends, compared)
+        for step, firing in enumerate(chain.firings[1:], start=1):
+            if firing.potential in read:
+                message = f"the potential of step {step} is read by more than the next step"
+                raise NearMissError(message, firing.potential)
+
+    def _told(self, chain: Chain, miss: NearMissError) -> Diagnostic:
+        steps = len(chain.firings)
+        what = "a comparison" if steps == 1 else f"arithmetic over {steps} time steps"
+        source = self.graph[miss.at].source
+        if not source.module:
+            source = self.graph[chain.firings[-1].potential].source
+        return UNRAISED_ARITHMETIC.at(
+            source, f"{what} is not a spiking neuron: {miss.message}", op="compare"
+        )
+
+    def _give_up(self, op: Op) -> None:
+        shape = self.graph.type_of(op.name).shape
+        self.ops[op.name] = Foreign(
+            name=op.name, inputs=op.inputs, source=op.source, target="compare", shape=shape
+        )
+
+
+def _read_by(ops: dict[str, Op], names: Iterable[str], without: Iterable[str]) -> set[str]:
+    """Return all values that some values are made of, not looking behind those in ``without``."""
+    seen: set[str] = set()
+    closed = set(without)
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += () if name in closed else ops[name].inputs
+    return seen

@@ -1,0 +1,224 @@
+"""Comparisons that follow each other in time, and the arithmetic that leads from one to the next.
+
+A comparison fires where a potential reaches a threshold. The next one in its chain compares a
+potential that was computed from this one's potential and spike: that is what a neuron's update is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from snncc.ir.graph import Op, Weights
+from snncc.passes import polynomial as poly
+from snncc.passes.join_pieces import uniform
+from snncc.passes.polynomial import Polynomial
+
+POTENTIAL, SPIKE = "%h", "%s"
+"""Names of the potential and the spike of the step before; no op is called so."""
+
+_ELEMENTWISE = ("add", "scale", "mask", "compare")
+
+
+@dataclass(frozen=True)
+class Firing:
+    """A spike: 1 where the value ``potential`` is at or (``strict``) above the threshold."""
+
+    potential: str
+    threshold: Fraction
+    strict: bool
+
+
+class Affine(NamedTuple):
+    """``name * factor + offset``."""
+
+    name: str
+    factor: Fraction
+    offset: Fraction
+
+
+class Comparison(NamedTuple):
+    """What a comparison answers: ``offset + factor * firing``."""
+
+    firing: Firing
+    factor: int
+    offset: int
+
+
+Reach = frozenset[tuple[Firing, Literal["potential", "spike"]]]
+
+
+class Arithmetic:
+    """The elementwise arithmetic of a graph, by name of the value."""
+
+    def __init__(self, ops: Mapping[str, Op], weights: Weights) -> None:
+        self.ops = ops
+        self.weights = weights
+        self._numbers: dict[str, Fraction | None] = {}
+        self._reach: dict[str, Reach] = {}
+
+    def number(self, name: str) -> Fraction | None:
+        """Return the number that a value is in all its places, None where it is computed."""
+        if name not in self._numbers:
+            op = self.ops[name]
+            if op.kind in ("expand", "reshape"):
+                self._numbers[name] = self.number(op.inputs[0])
+            else:
+                found = uniform(self.weights, op)
+                self._numbers[name] = None if found is None else Fraction(found)
+        return self._numbers[name]
+
+    def affine_path(self, name: str) -> list[Affine]:
+        """Return a value as an affine function of itself, of what it is made of, and so on down."""
+        path = [Affine(name, Fraction(1), Fraction(0))]
+        while (below := self._affine(*path[-1])) is not None:
+            path.append(below)
+        return path
+
+    def _affine(self, name: str, factor: Fraction, offset: Fraction) -> Affine | None:
+        op: Any = self.ops[name]
+        if op.kind == "scale" and op.factor:
+            return Affine(op.inputs[0], factor * Fraction(op.factor), offset)
+        if op.kind != "add":
+            return None
+        for i, other in enumerate(op.inputs):
+            number = self.number(other)
+            if number is not None:
+                return Affine(op.inputs[1 - i], factor, offset + factor * number)
+        return None
+
+    @cached_property
+    def comparisons(self) -> Mapping[str, Comparison]:
+        """What each comparison of a computed value answers, in the order of the graph."""
+        found: dict[str, Comparison] = {}
+        for op in self.ops.values():
+            if op.kind == "compare":
+                found[op.name] = self._comparison(op, found)
+        return found
+
+    def _comparison(self, op: Any, before: Mapping[str, Comparison]) -> Comparison:
+        """``factor p + offset >= threshold`` turns round where the factor is negative."""
+        bottom, factor, offset = self.affine_path(op.inputs[0])[-1]
+        threshold = (Fraction(op.threshold) - offset) / factor
+        if bottom in before:
+            return _of_spike(before[bottom], threshold, factor > 0, op.strict)
+        if factor > 0:
+            return Comparison(Firing(bottom, threshold, op.strict), 1, 0)
+        return Comparison(Firing(bottom, threshold, not op.strict), -1, 1)
+
+    @cached_property
+    def firings(self) -> Mapping[str, tuple[Firing, ...]]:
+        """The firings of each potential."""
+        found: dict[str, dict[Firing, None]] = {}
+        for firing, _, _ in self.comparisons.values():
+            found.setdefault(firing.potential, {})[firing] = None
+        return {name: tuple(firings) for name, firings in found.items()}
+
+    def reach(self, name: str) -> Reach:
+        """Return the potentials and spikes that a value is elementwise made of.
+
+        A potential is made of itself alone: what it was computed from is ``origin``.
+        """
+        if name not in self._reach:
+            if name in self.firings:
+                own: Reach = frozenset((f, "potential") for f in self.firings[name])
+                self._reach[name] = own
+            elif name in self.comparisons:
+                self._reach[name] = frozenset({(self.comparisons[name].firing, "spike")})
+            else:
+                self._reach[name] = self.origin(name)
+        return self._reach[name]
+
+    def origin(self, name: str) -> Reach:
+        """Return what the inputs of an elementwise op are made of."""
+        op = self.ops[name]
+        found: Reach = frozenset()
+        if op.kind in _ELEMENTWISE:
+            for each in op.inputs:
+                found |= self.reach(each)
+        return found
+
+    def polynomial(self, name: str, before: Firing) -> Polynomial:
+        """Return how a potential is made of the potential and the spike of the step before.
+
+        What does not depend on them is a name of its own.
+        """
+        return self._combined(self.ops[name], before, {})
+
+    def _term(self, name: str, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
+        if name not in known:
+            known[name] = self._new_term(name, before, known)
+        return known[name]
+
+    def _new_term(self, name: str, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
+        if name == before.potential:
+            return poly.atom(POTENTIAL)
+        if name in self.comparisons and self.comparisons[name].firing == before:
+            _, factor, offset = self.comparisons[name]
+            spike = poly.scaled(poly.atom(SPIKE), Fraction(factor))
+            return poly.plus(spike, poly.constant(Fraction(offset)))
+        number = self.number(name)
+        if number is not None:
+            return poly.constant(number)
+        depends = any(firing == before for firing, _ in self.reach(name))
+        if not depends or name in self.comparisons or name in self.firings:
+            return poly.atom(name)
+        return self._combined(self.ops[name], before, known)
+
+    def _combined(self, op: Any, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
+        terms = [self._term(each, before, known) for each in op.inputs]
+        if op.kind == "scale":
+            return poly.scaled(terms[0], Fraction(op.factor))
+        if op.kind == "add":
+            return poly.plus(terms[0], terms[1])
+        return poly.times(terms[0], terms[1], spikes=(SPIKE,))
+
+
+def _of_spike(spike: Comparison, threshold: Fraction, rising: bool, strict: bool) -> Comparison:
+    """Return what the comparison of a comparison's answer, 0 or 1, with a threshold answers."""
+
+    def answer(value: int) -> int:
+        at = value == threshold and not strict
+        return int(at or (value > threshold if rising else value < threshold))
+
+    silent, fired = answer(spike.offset), answer(spike.offset + spike.factor)
+    return Comparison(spike.firing, fired - silent, silent)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Firings one a time step; ``updates[t]`` is how potential ``t + 1`` was computed."""
+
+    firings: tuple[Firing, ...]
+    updates: tuple[Polynomial, ...]
+
+
+def chains(arithmetic: Arithmetic) -> list[Chain]:
+    """Return all firings, each in one chain; one that no other follows or leads to is alone."""
+    before: dict[Firing, Firing] = {}
+    after: dict[Firing, list[Firing]] = {}
+    every = [f for firings in arithmetic.firings.values() for f in firings]
+    for firing in every:
+        reached = arithmetic.origin(firing.potential)
+        both = [f for f in every_in(reached) if {(f, "potential"), (f, "spike")} <= reached]
+        if len(both) == 1:
+            before[firing] = both[0]
+            after.setdefault(both[0], []).append(firing)
+    firsts = (f for f in every if f not in before or len(after[before[f]]) > 1)
+    return [_chain(arithmetic, firing, after) for firing in firsts]
+
+
+def every_in(reached: Reach) -> list[Firing]:
+    """Return the firings of a reach, each once, in an order that does not change."""
+    return sorted({f for f, _ in reached}, key=lambda f: (f.potential, f.threshold, f.strict))
+
+
+def _chain(arithmetic: Arithmetic, first: Firing, after: Mapping[Firing, list[Firing]]) -> Chain:
+    firings, updates = [first], []
+    while len(following := after.get(firings[-1], [])) == 1:
+        updates.append(arithmetic.polynomial(following[0].potential, firings[-1]))
+        firings.append(following[0])
+    return Chain(tuple(firings), tuple(updates))
