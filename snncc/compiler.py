@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
@@ -27,8 +28,10 @@ from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
 from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
+from snncc.passes.merge_linear_chains import Merged, MergeLinearChains
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
+from snncc.passes.rules_of_merging import CHAIN_LEFT
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import Target
@@ -47,14 +50,21 @@ Form = Literal["as-written", "deployed"]
 
 @dataclass(frozen=True)
 class Checked:
-    """A model as a float step graph with the verdict on each of its products."""
+    """A model as a float step graph with the verdict on each of its products.
+
+    ``merged`` says what became of its linear chains, and ``other_form`` are the findings in the
+    form that is not ``form``.
+    """
 
     name: str
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
     verdicts: tuple[Verdict, ...]
     model: Model
+    policy: Policy = USUAL
     form: Form = "as-written"
+    merged: Merged | None = None
+    other_form: tuple[Diagnostic, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -91,17 +101,41 @@ def check_model(
     *,
     allow: tuple[str, ...] = (),
     policy: Policy = USUAL,
+    deployed: bool = False,
 ) -> Checked:
-    """Return the model's step graph and the spike-driven verdict.
+    """Return the model's step graph, as written or as deployed, and the spike-driven verdict.
 
     ``allow`` holds ``CODE`` or ``CODE:path-glob``, beside what ``policy`` lets pass. Raises
     ``SnnccError`` where the model cannot be brought into a step graph.
     """
     tensor = trace(model.module, model.example_inputs)
     steps = run_passes(tensor, FRONT)
-    checked = CheckSpikes(policy.allowing(allow)).run(steps.graph)
+    policy = policy.allowing(allow)
+    checked = CheckSpikes(policy).run(steps.graph)
     found = (*steps.diagnostics, *checked.diagnostics)
-    return Checked(model.name, steps.graph, found, verdicts(steps.graph), model)
+    written = Checked(model.name, steps.graph, found, verdicts(steps.graph), model, policy)
+    if deployed:
+        return as_deployed(written)
+    shapes = MergeLinearChains(compose=False).run(steps.graph)
+    other = CheckSpikes(policy).run(shapes.graph).diagnostics
+    return dataclasses.replace(written, merged=shapes, other_form=other)
+
+
+def as_deployed(checked: Checked, *, max_weights: int | None = None) -> Checked:
+    """Return a checked model, its linear chains merged, with the verdict on what is left.
+
+    ``max_weights`` is the most that one merged op may have.
+    """
+    if checked.form == "deployed":
+        return checked
+    merged = MergeLinearChains(max_weights=max_weights).run(checked.graph)
+    judged = CheckSpikes(checked.policy).run(merged.graph).diagnostics
+    front = (d for d in checked.diagnostics if not d.rule.code.startswith("SNN2"))
+    return dataclasses.replace(
+        checked, graph=merged.graph, diagnostics=(*front, *judged, *merged.diagnostics),
+        verdicts=verdicts(merged.graph), form="deployed", merged=merged,
+        other_form=checked.diagnostics,
+    )  # fmt: skip
 
 
 def _middle() -> tuple[Pass, ...]:
@@ -141,21 +175,18 @@ def compile_checked(
     weight_bits: int = 8,
     multi_level: MultiLevel = "auto",
 ) -> Compiled:
-    """Return a checked model in the target's integers; see ``compile_model``."""
+    """Return a checked model in the target's integers; see ``compile_model``.
+
+    What is compiled, and so what has to be spike-driven, is the deployed form.
+    """
+    checked = as_deployed(checked, max_weights=_most_weights(target, weight_bits))
     if not checked.clean:
         raise SnnccError(*_refusal(checked))
     folded = run_passes(checked.graph, _middle())
     _refuse_errors(folded.diagnostics)
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
     agreed = _agreement(checked.model, folded.graph, samples)
-    quantize = Quantize(
-        target.arithmetic,
-        target.features,
-        Calibration(samples, mean_inputs(folded.graph, samples)),
-        weight_bits,
-    )
-    integer, found, layers = quantize.quantize(folded.graph)
-    _refuse_errors(found)
+    integer, found, layers = _quantized(folded.graph, target, samples, weight_bits)
     unrolled = _takes_substeps(integer, target, multi_level)
     if unrolled:
         integer = run_passes(integer, (UnrollLevels(),)).graph
@@ -176,6 +207,22 @@ def compile_checked(
         weight_bits=weight_bits,
         substeps=unrolled,
     )
+
+
+def _quantized(
+    graph: Graph, target: Target, samples: Array, weight_bits: int
+) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
+    calibration = Calibration(samples, mean_inputs(graph, samples))
+    quantize = Quantize(target.arithmetic, target.features, calibration, weight_bits)
+    integer, found, layers = quantize.quantize(graph)
+    _refuse_errors(found)
+    return integer, found, layers
+
+
+def _most_weights(target: Target, weight_bits: int) -> int | None:
+    """Return how many weights the synaptic memory of one chip holds, None where that is unknown."""
+    cores, memory = (target.limits.get(k) for k in ("cores", "synaptic_memory_bytes_per_core"))
+    return cores.value * memory.value * 8 // weight_bits if cores and memory else None
 
 
 def _takes_substeps(integer: Graph, target: Target, multi_level: MultiLevel) -> bool:
@@ -208,7 +255,8 @@ def _refusal(checked: Checked) -> tuple[Diagnostic, ...]:
         f"`{checked.name}` has {len(errors)} findings of the spike-driven check",
         hint="mend them, or allow them on purpose: --allow " + errors[0].rule.code,
     )
-    return (*errors, summary)
+    chains = checked.merged.diagnostics if checked.merged else ()
+    return (*errors, *(d for d in chains if d.rule is CHAIN_LEFT), summary)
 
 
 def _refuse_errors(found: tuple[Diagnostic, ...]) -> None:

@@ -18,6 +18,10 @@ from snncc.cli.screen import result, say, show, working
 @click.command()
 @all_of(MODEL, *MODEL_OPTIONS, ALLOW)
 @click.option(
+    "--deployed", is_flag=True,
+    help="Judge what is left when linear layers in a row are merged, not what is written.",
+)  # fmt: skip
+@click.option(
     "--fail-on",
     type=click.Choice(["error", "warning"]),
     default="error",
@@ -32,6 +36,7 @@ from snncc.cli.screen import result, say, show, working
 def check(
     model: str,
     allow: tuple[str, ...],
+    deployed: bool,
     fail_on: str,
     witness: Path | None,
     form: str,
@@ -50,7 +55,7 @@ def check(
         from snncc.diagnostics.core import Severity
         from snncc.diagnostics.formats import RENDERERS
 
-        checked = check_model(loaded, allow=allow, policy=policy)
+        checked = check_model(loaded, allow=allow, policy=policy, deployed=deployed)
     searched: list[dict[str, Any]] | None = None
     if witness is not None:
         with working("searching for witnesses"):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.edit import Editor
-from snncc.ir.graph import Graph, Op, Source
+from snncc.ir.graph import Absent, Graph, Op, Source, Weight, Weights
 from snncc.ir.ops import WEIGHTED, Conv, Linear
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.linear_chain import Apart, Chain, extended, is_linear, start
@@ -66,7 +66,8 @@ class MergeLinearChains(Pass):
     inside the chain holds a constant; it must be proved to be what the chain makes of zeros, so
     that zeros around the input do instead. Absent weights stay absent. A chain stays as it is
     where the proof fails, or where the op would have more than ``max_growth`` times its
-    parameters, or more than ``max_weights``; each that stays is reported.
+    parameters, or more than ``max_weights``; each that stays is reported. Without ``compose`` the
+    new weights are absent: enough for a verdict, in no time.
     """
 
     name: ClassVar[str] = "merge-linear-chains"
@@ -75,6 +76,7 @@ class MergeLinearChains(Pass):
 
     max_growth: float = MAX_GROWTH
     max_weights: int | None = None
+    compose: bool = True
 
     def run(self, graph: Graph) -> Merged:
         """Return the graph with one op for each chain, and what that costs."""
@@ -86,12 +88,18 @@ class MergeLinearChains(Pass):
                 merger = self._judged(chain, graph)
                 chains.append(merger)
                 if not merger.reason:
-                    _replace(edit, chain)
+                    _replace(edit, chain, composed(chain, self._weights(edit, chain)))
             chains += [_left(path, graph, reasons)] if reasons else []
         merged = edit.graph() if any(not each.reason for each in chains) else graph
         before, after = parameters(graph), parameters(merged)
         found = tuple(_notes(graph, chains, before, after))
         return Merged(merged, found, tuple(chains), before, after)
+
+    def _weights(self, edit: Editor, chain: Chain) -> Weights:
+        if self.compose:
+            return edit.weights
+        names = (name for op in chain.ops for name in op.weight_names)
+        return {name: Absent(tuple(edit.weights[name].shape)) for name in names}
 
     def _judged(self, chain: Chain, graph: Graph) -> Merger:
         before = _count(chain.ops, graph)
@@ -185,17 +193,16 @@ def _longest(ops: tuple[Op, ...], graph: Graph) -> tuple[Chain | None, str]:
     return best, "" if whole else "more places are padded on one side than on the other"
 
 
-def _replace(edit: Editor, chain: Chain) -> None:
+def _replace(edit: Editor, chain: Chain, numbers: tuple[Weight, Weight | None]) -> None:
     """Put one op under the name of the first weighted op; all others go."""
     first = chain.weighted[0]
-    weight, bias = composed(chain, edit.weights)
-    edit.replace(_merged_op(edit, chain, first, weight, bias))
+    edit.replace(_merged_op(edit, chain, first, *numbers))
     place = chain.ops.index(first)
     for op in (*reversed(chain.ops[:place]), *chain.ops[place + 1 :]):
         edit.bypass(op.name)
 
 
-def _merged_op(edit: Editor, chain: Chain, first: Op, weight: Any, bias: Any) -> Op:
+def _merged_op(edit: Editor, chain: Chain, first: Op, weight: Weight, bias: Weight | None) -> Op:
     others = (op.source for op in chain.ops if op is not first)
     common: dict[str, Any] = {
         "name": first.name,
@@ -228,9 +235,11 @@ def _notes(graph: Graph, chains: list[Merger], before: int, after: int) -> Itera
             yield CHAIN_LEFT.at(first.source, text, because=(each.reason,), op=first.kind)
     if merged:
         grown = max(merged, key=lambda each: each.growth)
+        many = len(merged) > 1
         text = (
-            f"{len(merged)} chains of linear layers are one layer each: {before:,} parameters "
-            f"became {after:,}, {after / max(before, 1):.3g} times as many"
+            f"{len(merged)} linear chain{'s' if many else ''} became one layer"
+            f"{' each' if many else ''}: {before:,} parameters became {after:,}, "
+            f"{after / max(before, 1):.3g} times as many"
         )
         most = f"`{grown.paths[0]}` grew most: {grown.parameters:,} parameters became"
         because = (f"{most} {grown.merged_parameters:,}, {grown.growth:.3g} times as many",)

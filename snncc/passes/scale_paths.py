@@ -75,7 +75,8 @@ def _is_float(edit: Editor, op: Any) -> bool:
 def _hands_on(op: Op, name: str, factor: float) -> bool:
     if op.kind in _PRODUCTS:
         return op.inputs.count(name) == 1
-    return op.kind in _LINEAR or (op.kind == "max_pool" and factor > 0)
+    zeros_around = op.kind == "pad" and not op.weight_names
+    return op.kind in _LINEAR or zeros_around or (op.kind == "max_pool" and factor > 0)
 
 
 def behind(edit: Editor, scale: Scale) -> Path:

@@ -43,6 +43,7 @@ ENTRIES = {
     r"sew-resnet\d+-i?and": "sew_resnet*-AND|IAND",
     r"ms-resnet(18|34)": "ms_resnet{}",
     r"sdt-.*": "sdt-v1-*",
+    r"meta-spikeformer-.*": "metaspikformer-v2-* before re-parameterisation",
     r"e-spikeformer-base-.*": "v3-base-*",
 }
 

@@ -260,8 +260,7 @@ def test_the_summary() -> None:
     (note,) = run(step(*SEP_CONV)).diagnostics
     assert note.rule.code == "SNN210"
     assert note.message == (
-        "1 chains of linear layers are one layer each: 220 parameters became 788, "
-        "3.58 times as many"
+        "1 linear chain became one layer: 220 parameters became 788, 3.58 times as many"
     )
 
 

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from snncc.backends.report.table import table
-from snncc.compiler import Checked
-from snncc.diagnostics.core import Severity
+from snncc.compiler import Checked, Form
+from snncc.diagnostics.core import Diagnostic, Severity
 from snncc.diagnostics.render import Findings, Layer, counted, printable
 from snncc.passes.check_spikes import Verdict
+from snncc.passes.merge_linear_chains import Merged
 from snncc.passes.spike_causes import shown
+
+_FORMS: Mapping[Form, str] = {"as-written": "as written", "deployed": "as deployed"}
 
 
 def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str = "") -> Findings:
@@ -23,6 +26,8 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str 
     notes = tuple(d for d in checked.diagnostics if d not in about_ops)
     facts = {
         "form": checked.form,
+        "findings_by_form": _by_form(checked, about_ops),
+        "linear_chains": _chains(checked),
         "time_steps": checked.graph.steps,
         "products": len(checked.verdicts),
         "verdicts": dict(Counter(v.verdict for v in checked.verdicts)),
@@ -38,6 +43,25 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str 
     return Findings(checked.name, about_ops, notes, fail_on, facts, file, layers)
 
 
+def _by_form(checked: Checked, found: tuple[Diagnostic, ...]) -> dict[str, int]:
+    """Return how many findings the network has as written and as deployed."""
+    other = sum(_is_finding(d.rule.code, d.rule.severity) for d in checked.other_form)
+    counts = (len(found), other) if checked.form == "as-written" else (other, len(found))
+    return {"as-written": counts[0], "deployed": counts[1]}
+
+
+def _chains(checked: Checked) -> dict[str, int]:
+    """Return how many linear chains merge, and the parameters before and after."""
+    merged = checked.merged or Merged(checked.graph)
+    left = sum(bool(each.reason) for each in merged.chains)
+    return {
+        "merged": len(merged.chains) - left,
+        "left": left,
+        "parameters": merged.parameters,
+        "merged_parameters": merged.merged_parameters,
+    }
+
+
 def verdict_text(checked: Checked, findings: Findings) -> str:
     """Return a table of every product with its verdict, and a last line that says it all."""
     allowed = {d.source.module: d.allowed_by for d in findings.diagnostics}
@@ -47,14 +71,25 @@ def verdict_text(checked: Checked, findings: Findings) -> str:
 
 
 def verdict_line(checked: Checked, findings: Findings) -> str:
-    """Return one line: ``net: not clean, 69 findings as written (67 errors, 2 notes)``."""
+    """Return one line: ``net: not clean, 69 findings as written (69 errors), 1 as deployed``.
+
+    The other form is named where the network has linear chains; else both are one.
+    """
     verdict = "clean" if findings.clean else "not clean"
     number = len(findings.diagnostics)
     found = f"{number or 'no'} finding{'' if number == 1 else 's'}"
     severities = f" ({counted(findings.diagnostics)})" if number else ""
     beside = f", beside {counted(findings.notes)}" if findings.notes else ""
-    form = checked.form.replace("-", " ")
-    return f"{printable(checked.name)}: {verdict}, {found} {form}{severities}{beside}"
+    found = f"{found} {_FORMS[checked.form]}{severities}{_in_other_form(checked, findings)}"
+    return f"{printable(checked.name)}: {verdict}, {found}{beside}"
+
+
+def _in_other_form(checked: Checked, findings: Findings) -> str:
+    if not (checked.merged and checked.merged.chains):
+        return ""
+    other: Form = "deployed" if checked.form == "as-written" else "as-written"
+    count = findings.facts["findings_by_form"][other]
+    return f", {count or 'none'} {_FORMS[other]}"
 
 
 def witness_text(document: Mapping[str, Any]) -> str:
