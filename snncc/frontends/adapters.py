@@ -9,40 +9,45 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from snncc.frontends import integer_neurons
-from snncc.frontends.neuron_parameters import Adapter, NeuronParameters, UnknownNeuronError
+from snncc.frontends import integer_neurons, norse, snntorch
+from snncc.frontends.neuron_parameters import (
+    Adapter,
+    Calling,
+    NeuronParameters,
+    UnknownNeuronError,
+    number,
+    number_or_none,
+)
 
 
 def _own(tau: Callable[[Any], float | None]) -> Callable[[Any], NeuronParameters]:
     return lambda module: NeuronParameters(
         tau=tau(module),
         decay_input=module.decay_input,
-        v_threshold=_number(module, "v_threshold"),
-        v_reset=_number_or_none(module, "v_reset"),
+        v_threshold=number(module, "v_threshold"),
+        v_reset=number_or_none(module, "v_reset"),
         strict=module.strict,
     )
 
 
 def _spikingjelly(tau: Callable[[Any], float | None]) -> Callable[[Any], NeuronParameters]:
     def read(module: Any) -> NeuronParameters:
-        if getattr(module, "step_mode", "m") != "m":
-            raise UnknownNeuronError("it takes one time step a call (`step_mode` is not 'm')")
         if getattr(getattr(module, "surrogate_function", None), "spiking", True) is False:
             raise UnknownNeuronError("its surrogate has `spiking=False`: it gives floats")
         return NeuronParameters(
             tau=tau(module),
             decay_input=bool(getattr(module, "decay_input", True)),
-            v_threshold=_number(module, "v_threshold"),
-            v_reset=_number_or_none(module, "v_reset"),
+            v_threshold=number(module, "v_threshold"),
+            v_reset=number_or_none(module, "v_reset"),
         )
 
     return read
 
 
 def _stored_tau(module: Any) -> float:
-    return _number(module, "tau")
+    return number(module, "tau")
 
 
 def _no_tau(module: Any) -> None:
@@ -56,20 +61,22 @@ def _learnt_tau(module: Any) -> float:
     return float(1 / module.w.detach().double().sigmoid())
 
 
-def _number(module: Any, name: str) -> float:
-    value = getattr(module, name)
-    if isinstance(value, Tensor) and (value.numel() != 1 or value.is_meta):
-        raise UnknownNeuronError(f"its `{name}` is a tensor of shape {tuple(value.shape)}")
-    return float(value)
+ONE_STEP = Calling(keeps=True, resets=("reset",), returns=lambda spikes, _: spikes)
+"""SpikingJelly's single-step mode: the module keeps its state until ``reset``."""
 
 
-def _number_or_none(module: Any, name: str) -> float | None:
-    return None if getattr(module, name) is None else _number(module, name)
+def _by_step_mode(module: Any) -> Calling | None:
+    return ONE_STEP if getattr(module, "step_mode", "m") == "s" else None
 
 
-_STORED = Adapter(_spikingjelly(_stored_tau))
-_NONE = Adapter(_spikingjelly(_no_tau))
-_LEARNT = Adapter(_spikingjelly(_learnt_tau))
+_STORED = Adapter(_spikingjelly(_stored_tau), calling=_by_step_mode)
+_NONE = Adapter(_spikingjelly(_no_tau), calling=_by_step_mode)
+_LEARNT = Adapter(_spikingjelly(_learnt_tau), calling=_by_step_mode)
+
+
+def _single(adapter: Adapter) -> Adapter:
+    return Adapter(adapter.read, calling=lambda _: ONE_STEP)
+
 
 ADAPTERS: Mapping[str, Adapter] = {
     "snncc.models.neuron.LIF": Adapter(_own(_stored_tau), keeps_state=False),
@@ -82,6 +89,9 @@ ADAPTERS: Mapping[str, Adapter] = {
     "spikingjelly.clock_driven.neuron.MultiStepLIFNode": _STORED,
     "spikingjelly.clock_driven.neuron.MultiStepIFNode": _NONE,
     "spikingjelly.clock_driven.neuron.MultiStepParametricLIFNode": _LEARNT,
+    "spikingjelly.clock_driven.neuron.LIFNode": _single(_STORED),
+    "spikingjelly.clock_driven.neuron.IFNode": _single(_NONE),
+    "spikingjelly.clock_driven.neuron.ParametricLIFNode": _single(_LEARNT),
     # SpikingJelly 0.0.0.0.14
     "spikingjelly.activation_based.neuron.LIFNode": _STORED,
     "spikingjelly.activation_based.neuron.IFNode": _NONE,
@@ -90,6 +100,8 @@ ADAPTERS: Mapping[str, Adapter] = {
     "spikingjelly.activation_based.neuron.lif.LIFNode": _STORED,
     "spikingjelly.activation_based.neuron.integrate_and_fire.IFNode": _NONE,
     "spikingjelly.activation_based.neuron.plif.ParametricLIFNode": _LEARNT,
+    **snntorch.ADAPTERS,
+    **norse.ADAPTERS,
 }
 
 NEURON_MODULES: tuple[str, ...] = (
@@ -97,6 +109,8 @@ NEURON_MODULES: tuple[str, ...] = (
     "snncc.models.neuron_multilevel",
     "spikingjelly.clock_driven.neuron",
     "spikingjelly.activation_based.neuron",
+    *snntorch.MODULES,
+    *norse.MODULES,
 )
 """Where every class is a neuron, even one that the table above does not know."""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 Rounding = Literal["half_even", "half_up"]
 
 
@@ -29,12 +31,50 @@ class NeuronParameters:
 
 
 @dataclass(frozen=True)
+class Calling:
+    """How a layer of neurons is called that is not simply given currents and gives spikes.
+
+    ``steps`` if a call is one time step. A layer that ``keeps`` its state goes on from the call
+    before where it is given none; methods in ``resets`` put it to rest, and return a tensor, those
+    in ``class_resets`` put all layers of the class to rest. Methods in ``class_detaches`` do
+    nothing that matters here. ``returns`` makes what a call returns of spikes and potential,
+    ``given`` finds the potential in what a call was given.
+    """
+
+    steps: bool = True
+    keeps: bool = False
+    resets: tuple[str, ...] = ()
+    class_resets: tuple[str, ...] = ()
+    class_detaches: tuple[str, ...] = ()
+    returns: Callable[[Any, Any], Any] = lambda spikes, potential: (spikes, potential)
+    given: Callable[[Any], Any] = lambda state: state
+
+
+@dataclass(frozen=True)
 class Adapter:
-    """How to read one class of neurons; ``keeps_state`` if a second call goes on from the first."""
+    """How to read one class of neurons; ``keeps_state`` if a second call goes on from the first.
+
+    ``calling`` says of a module how it is called, None where currents of all time steps go in and
+    their spikes come out.
+    """
 
     read: Callable[[Any], NeuronParameters]
     keeps_state: bool = True
+    calling: Callable[[Any], Calling | None] = lambda module: None
 
 
 class UnknownNeuronError(Exception):
     """The module is a layer of neurons, but not one with an equation that is known here."""
+
+
+def number(module: Any, name: str) -> float:
+    """Return an attribute that is one number. Raises ``UnknownNeuronError`` for several."""
+    value = getattr(module, name)
+    if isinstance(value, Tensor) and (value.numel() != 1 or value.is_meta):
+        raise UnknownNeuronError(f"its `{name}` is a tensor of shape {tuple(value.shape)}")
+    return float(value)
+
+
+def number_or_none(module: Any, name: str) -> float | None:
+    """Return an attribute that is one number or None."""
+    return None if getattr(module, name) is None else number(module, name)

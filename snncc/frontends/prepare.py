@@ -8,15 +8,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
-from torch import Tensor, nn
+from torch import nn
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.frontends import rules
 from snncc.frontends.adapters import adapter_of
-from snncc.frontends.neuron_op import neuron
-from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
+from snncc.frontends.calls import Calls, Methods, classes_stand_in, of_all_steps
+from snncc.frontends.neuron_parameters import Calling, NeuronParameters, UnknownNeuronError
 from snncc.ir.graph import Source
 
 _STAND_IN = NeuronParameters(tau=2.0)
@@ -36,20 +36,25 @@ def prepared(module: nn.Module) -> Iterator[Prepared]:
     """Put the module into eval mode, neurons into one operator each, and users' hooks aside."""
     modes = [(m, m.training) for m in module.modules()]
     hooks = _Hooks(module)
-    replaced: list[nn.Module] = []
+    replaced: list[tuple[nn.Module, Methods]] = []
+    layers: list[Calls] = []
     found = Prepared()
     try:
         module.eval()
         found.findings += hooks.take_off()
         for path, each in module.named_modules(remove_duplicate=False):
-            parameters = _parameters(path, each, found)
-            if parameters and "forward" not in vars(each):
-                each.__dict__["forward"] = _as_operator(parameters)
-                replaced.append(each)
-        yield found
+            read = _parameters(path, each, found)
+            if read and "forward" not in vars(each):
+                methods = _methods(each, *read, layers)
+                each.__dict__.update(methods)
+                replaced.append((each, methods))
+        module.register_forward_pre_hook(_starting(layers))
+        with classes_stand_in(layers):
+            yield found
     finally:
-        for each in replaced:
-            del each.__dict__["forward"]
+        for each, methods in replaced:
+            for name in methods:
+                del each.__dict__[name]
         hooks.put_back()
         for each, mode in modes:
             each.training = mode
@@ -75,27 +80,41 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _parameters(path: str, module: nn.Module, found: Prepared) -> NeuronParameters | None:
+def _starting(layers: list[Calls]) -> Callable[..., None]:
+    def start(*_: object) -> None:
+        for layer in layers:
+            layer.start()
+
+    return start
+
+
+def _methods(
+    module: nn.Module, parameters: NeuronParameters, calling: Calling | None, layers: list[Calls]
+) -> Methods:
+    if calling is None:
+        return of_all_steps(parameters)
+    layers.append(Calls(module, parameters, calling))
+    return layers[-1].methods()
+
+
+Read: TypeAlias = tuple[NeuronParameters, Calling | None]
+
+
+def _parameters(path: str, module: nn.Module, found: Prepared) -> Read | None:
     """Return what a neuron's operator needs; a stand-in where it is refused, to trace on."""
+    calling = None
     try:
         adapter = adapter_of(module)
         if adapter is None:
             return None
+        calling = adapter.calling(module)
         if adapter.keeps_state:
             found.keeps_state[path] = id(module)
-        return adapter.read(module)
+        return adapter.read(module), calling
     except UnknownNeuronError as error:
         message = f"`{path}` ({type(module).__name__}) is a neuron that cannot be read: {error}"
         found.findings.append(rules.UNKNOWN_NEURON.at(Source(path), message, op="neuron"))
-        return _STAND_IN
-
-
-def _as_operator(parameters: NeuronParameters) -> Callable[..., Tensor]:
-    def forward(x: Tensor, *_: Any, **__: Any) -> Tensor:
-        spikes: Tensor = neuron(x, *parameters.as_arguments())
-        return spikes
-
-    return forward
+        return _STAND_IN, calling
 
 
 class _Hooks:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from snncc.frontends.adapters import adapter_of
-from snncc.frontends.neuron_parameters import UnknownNeuronError
+from snncc.frontends.neuron_parameters import Adapter, UnknownNeuronError
 from snncc.frontends.twin import twin_of
 from snncc.ir.graph import Array
 
@@ -34,12 +35,17 @@ def record(module: nn.Module, x: Array) -> Recorded:
     with torch.no_grad(), _watched(twin) as spikes:
         result = twin(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)))
     output = next(t for t in _tensors(result))
-    return Recorded({k: tuple(v) for k, v in spikes.items()}, output.numpy())
+    in_steps = {path for path, each in twin.named_modules() if _takes_steps(each)}
+    return Recorded(
+        {k: (np.stack(v),) if k in in_steps else tuple(v) for k, v in spikes.items()},
+        output.numpy(),
+    )
 
 
 @contextmanager
 def _watched(module: nn.Module) -> Iterator[dict[str, list[Array]]]:
     found: dict[str, list[Array]] = {}
+    _put_to_rest(module)
     handles = [
         each.register_forward_hook(_keep(found, path))
         for path, each in module.named_modules()
@@ -53,17 +59,42 @@ def _watched(module: nn.Module) -> Iterator[dict[str, list[Array]]]:
 
 
 def _keep(found: dict[str, list[Array]], path: str) -> Any:
-    def hook(_module: nn.Module, _inputs: Any, spikes: Tensor) -> None:
+    """Return a hook that stores the spikes, and gives them on in float64 whatever they are in."""
+
+    def hook(_module: nn.Module, _inputs: Any, result: Any) -> Any:
+        result = tree_map_only(Tensor, Tensor.double, result)
+        spikes = next(_tensors(result))
         found.setdefault(path, []).append(spikes.detach().numpy().copy())
+        return result
 
     return hook
 
 
 def _is_neuron(module: nn.Module) -> bool:
+    return _adapter(module) is not None
+
+
+def _adapter(module: nn.Module) -> Adapter | None:
     try:
-        return adapter_of(module) is not None
+        return adapter_of(module)
     except UnknownNeuronError:
-        return False
+        return None
+
+
+def _takes_steps(module: nn.Module) -> bool:
+    """Whether a layer of neurons is called once a time step."""
+    adapter = _adapter(module)
+    calling = adapter.calling(module) if adapter else None
+    return calling is not None and calling.steps
+
+
+def _put_to_rest(module: nn.Module) -> None:
+    for each in module.modules():
+        adapter = _adapter(each)
+        calling = adapter.calling(each) if adapter else None
+        for name in calling.resets if calling else ():
+            if hasattr(each, name):
+                getattr(each, name)()
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
