@@ -45,6 +45,19 @@ NOT_AN_ARTEFACT = rule(
 
     An artefact is a directory with a `manifest.json` in it. Give the directory, not a file inside,
     and not the model: `snncc compile MODEL --target loihi2 -o DIR`, then `snncc simulate DIR`.
+
+    Fails, because a model is no artefact:
+
+    ```sh
+    snncc simulate model.pth.tar --input test.npz
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o build/model
+    snncc simulate build/model --input test.npz
+    ```
     """,
 )
 DAMAGED_ARTEFACT = rule(
@@ -56,6 +69,20 @@ DAMAGED_ARTEFACT = rule(
 
     The manifest holds the SHA-256 of every file, and a file that differs is not used: what was
     verified is not what is there. Compile the model again.
+
+    Fails, because a file was changed by hand:
+
+    ```sh
+    sed -i s/T4/T2/ build/model/graph.txt
+    snncc simulate build/model --input test.npz
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o build/model
+    snncc simulate build/model --input test.npz
+    ```
     """,
 )
 FOREIGN_SCHEMA = rule(
@@ -66,6 +93,19 @@ FOREIGN_SCHEMA = rule(
     The artefact was written by a version of snncc whose format this version does not read.
 
     Compile the model again, or use the version that `manifest.json` names.
+
+    Fails:
+
+    ```sh
+    snncc simulate written-by-a-later-version --input test.npz
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o build/model
+    snncc simulate build/model --input test.npz
+    ```
     """,
 )
 OUTPUT_NOT_OURS = rule(
@@ -77,6 +117,18 @@ OUTPUT_NOT_OURS = rule(
 
     Only an empty directory, or one with snncc's own `manifest.json`, is. Choose another `-o`, or
     remove the directory.
+
+    Fails:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o ~/thesis
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o ~/thesis/build
+    ```
     """,
 )
 UNWRITABLE_OUTPUT = rule(
@@ -87,6 +139,18 @@ UNWRITABLE_OUTPUT = rule(
     The output cannot be written: no permission, no space, or a file in its place.
 
     Nothing was left behind. Choose another `-o`, or another place for `--witness`.
+
+    Fails:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o /proc/model
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o build/model
+    ```
     """,
 )
 

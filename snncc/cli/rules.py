@@ -13,6 +13,18 @@ UNUSABLE_TARGET = rule(
 
     `snncc targets` lists the targets that come with snncc. A target of your own is a TOML file with
     the same keys, given by its path; the message names the line and the key at fault.
+
+    Fails:
+
+    ```sh
+    snncc compile model.pth.tar --target lohi2
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2
+    ```
     """,
 )
 UNUSABLE_ENERGY_MODEL = rule(
@@ -24,6 +36,18 @@ UNUSABLE_ENERGY_MODEL = rule(
 
     A model of your own is a TOML file like those in `snncc/energy/models`, given by its path; the
     message names the line and the key at fault.
+
+    Fails:
+
+    ```sh
+    snncc energy model.pth.tar --data test.npz --energy-model 45nm
+    ```
+
+    Mended:
+
+    ```sh
+    snncc energy model.pth.tar --data test.npz --energy-model paper-45nm
+    ```
     """,
 )
 DATA_WANTED = rule(
@@ -34,6 +58,18 @@ DATA_WANTED = rule(
     Energy is priced from spikes, and there are no spikes without data.
 
     Give samples with `--data`. A network without weights (`arch:NAME`) does not spike.
+
+    Fails:
+
+    ```sh
+    snncc energy model.pth.tar
+    ```
+
+    Mended:
+
+    ```sh
+    snncc energy model.pth.tar --data test.npz
+    ```
     """,
 )
 BAD_CONFIGURATION = rule(
@@ -43,7 +79,9 @@ BAD_CONFIGURATION = rule(
     """
     `[tool.snncc]` in `pyproject.toml` cannot be used: it is no TOML, or it has an unknown key.
 
-    Its keys are the long options without dashes, and set what is used where the option is left out:
+    Its keys are the long options without dashes, and set what is used where the option is left out.
+
+    Works:
 
     ```toml
     [tool.snncc]
@@ -57,6 +95,13 @@ BAD_CONFIGURATION = rule(
     head = "spike"       # "float" or "spike"
     multi_level = 4      # counts of up to 4 that integer-firing neurons make
     allow = [{ code = "SNN201", path = "block.0.*", reason = "the published baseline" }]
+    ```
+
+    Fails, because an option is misspelt:
+
+    ```toml
+    [tool.snncc]
+    weightbits = 8
     ```
     """,
 )

@@ -18,84 +18,17 @@ from typing import Any, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Rule, Severity, SnnccError, rule
+from snncc.diagnostics.core import Rule, SnnccError
+from snncc.execute.rules_of_data import (
+    BAD_LABELS,
+    EMPTY_DATA,
+    FAILING_FACTORY,
+    NO_IMAGE_READER,
+    NOT_FINITE,
+    UNREADABLE_DATA,
+    WRONG_SHAPE,
+)
 from snncc.ir.graph import Array, Shape, Source
-
-UNREADABLE_DATA = rule(
-    "SNN130",
-    "unreadable-data",
-    Severity.ERROR,
-    """
-    The data cannot be read: not there, cut short, or in a form that snncc does not know.
-
-    Known are `.npz` with an array `x` and, with labels, an array `y`; `.npy` with the inputs
-    alone; `.pt` with a tensor, a pair, or a dict of `x` and `y`; a folder with one folder of images
-    a class; and `package.module:factory`, which gives an iterable of (input, label).
-    Files are opened without running code from them: no pickled objects.
-    """,
-)
-WRONG_SHAPE = rule(
-    "SNN131",
-    "wrong-data-shape",
-    Severity.ERROR,
-    """
-    The samples do not have the shape, or the type, that the network reads.
-
-    The first axis counts the samples; what is left has to be the network's input, channels first:
-    `(1000, 3, 32, 32)` for a network that reads `3x32x32`. Images in a folder need its size.
-    """,
-)
-NOT_FINITE = rule(
-    "SNN132",
-    "data-not-finite",
-    Severity.ERROR,
-    """
-    The data holds NaN or infinity, of which no spike can be counted.
-
-    The message names the first sample that does.
-    """,
-)
-EMPTY_DATA = rule(
-    "SNN133",
-    "empty-data",
-    Severity.ERROR,
-    """
-    There is not one sample in the data, so nothing can be measured on it.
-    """,
-)
-BAD_LABELS = rule(
-    "SNN134",
-    "bad-labels",
-    Severity.ERROR,
-    """
-    The labels are not one class number for each sample.
-
-    Labels are integers from 0 up, one a sample and less than the number of classes. One-hot rows
-    are not labels: give `y.argmax(axis=1)`.
-    """,
-)
-FAILING_FACTORY = rule(
-    "SNN135",
-    "failing-data-factory",
-    Severity.ERROR,
-    """
-    `package.module:factory` cannot be imported or called, or what it gives cannot be read.
-
-    The factory takes no arguments and returns an iterable of (input, label), one sample or one
-    batch at a time; a label may be None. The module is looked for as Python does, and in the
-    current directory.
-    """,
-)
-NO_IMAGE_READER = rule(
-    "SNN136",
-    "no-image-reader",
-    Severity.ERROR,
-    """
-    A folder of images needs Pillow, which is not installed.
-
-    `pip install pillow`, or give the data as `.npz`.
-    """,
-)
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 

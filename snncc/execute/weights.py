@@ -14,6 +14,18 @@ NO_WEIGHTS = rule(
 
     `arch:NAME` is a network without weights. Give a checkpoint: its family and sizes are
     recognised, and the same network is built.
+
+    Fails:
+
+    ```sh
+    snncc compile arch:spikingformer-8-512 --target loihi2
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile spikingformer-8-512.pth.tar --target loihi2
+    ```
     """,
 )
 

@@ -13,6 +13,53 @@ ASSUMED_INPUT = rule(
 
     snncc takes uniform noise in 0..1 in place of data: input scale, bias correction and the quality
     figures are then `assumed`. Give a few dozen real samples with `--data`.
+
+    Fails:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
+
+    Mended:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    samples = torch.rand(8, 8)
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", data=samples)
+    ```
     """,
 )
 
@@ -25,6 +72,52 @@ NOT_SPIKE_DRIVEN = rule(
 
     Mend the layers that are named, or allow each code on purpose with `--allow CODE[:path]`; then
     integer inputs are compiled as graded spikes, and every report says so.
+
+    Fails, because spikes are added to spikes:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s + s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
+
+    Mended, on purpose:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s + s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", allow=("SNN201",))
+    ```
     """,
 )
 

@@ -16,6 +16,55 @@ CHAINS_MERGED = rule(
     re-parameterisation (RepConv), and what a chip runs. The merged layer is exact, but it can have
     many more parameters: a depthwise 7x7 and a 1x1 convolution become a dense 7x7 one. The message
     says how many. `snncc check` judges the network as written unless it is given `--deployed`.
+
+    Noted:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.down = nn.Linear(16, 4)
+            self.up = nn.Linear(4, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.up(self.down(s))).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
+
+    Not noted, for there is a neuron between:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.down = nn.Linear(16, 4)
+            self.down_lif = LIF()
+            self.up = nn.Linear(4, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.up(self.down_lif(self.down(s)))).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
     """,
 )
 
@@ -32,5 +81,55 @@ CHAIN_LEFT = rule(
     `BN(0)` for that reason: then both agree. The other reason is size: the merged layer would have
     more parameters than the limit allows. Put a spiking neuron between the layers, or mend the
     border.
+
+    Noted, because the 1x1 layer has a bias and the next one pads zeros:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, 3, padding=1)
+            self.lif = LIF()
+            self.a = nn.Conv2d(4, 4, 1)
+            self.b = nn.Conv2d(4, 4, 3, padding=1)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x).expand(4, -1, -1, -1, -1))  # [T, B, C, H, W]
+            v = self.b(self.a(s.flatten(0, 1))).unflatten(0, (4, -1))
+            return self.lif1(v).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(1, 1, 8, 8), target="loihi2")
+    ```
+
+    Not noted: without it both agree at the border:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, 3, padding=1)
+            self.lif = LIF()
+            self.a = nn.Conv2d(4, 4, 1, bias=False)
+            self.b = nn.Conv2d(4, 4, 3, padding=1)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x).expand(4, -1, -1, -1, -1))  # [T, B, C, H, W]
+            v = self.b(self.a(s.flatten(0, 1))).unflatten(0, (4, -1))
+            return self.lif1(v).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(1, 1, 8, 8), target="loihi2")
+    ```
     """,
 )

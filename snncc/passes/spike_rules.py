@@ -349,5 +349,51 @@ UNUSED_ALLOWANCE = rule(
 
     The layer may have been mended or renamed since, or the code or path is misspelt. Take the
     allowance out, so that it cannot hide a finding that comes later.
+
+    Fails, because that layer reads spikes:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.check(Model(), torch.zeros(2, 8), allow=("SNN201:fc",))
+    ```
+
+    Mended:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.check(Model(), torch.zeros(2, 8))
+    ```
     """,
 )

@@ -24,6 +24,18 @@ LAVA_MISSING = rule(
         {INSTALL}
 
     `uv pip install lava-nc=={VERSION}` needs no flag.
+
+    Fails:
+
+    ```sh
+    snncc simulate build/model --input test.npz --backend lava
+    ```
+
+    Works without Lava:
+
+    ```sh
+    snncc simulate build/model --input test.npz --backend executor
+    ```
     """,
 )
 
@@ -36,6 +48,20 @@ LAVA_WRONG_VERSION = rule(
     release is installed:
 
         {INSTALL}
+
+    Fails:
+
+    ```sh
+    pip install lava-nc==0.9.0
+    snncc simulate build/model --input test.npz --backend lava
+    ```
+
+    Mended:
+
+    ```sh
+    {INSTALL}
+    snncc simulate build/model --input test.npz --backend lava
+    ```
     """,
 )
 
@@ -47,6 +73,18 @@ LAVA_START_METHOD = rule(
     Lava starts its processes by fork, and cannot do otherwise. The program has already chosen
     another start method of `multiprocessing`, or the platform has no fork (Windows). Do not call
     `multiprocessing.set_start_method`, or run Lava in a program of its own.
+
+    Fails:
+
+    ```sh
+    python -c "import multiprocessing as m; m.set_start_method('spawn'); run_lava()"
+    ```
+
+    Mended, in a program of its own:
+
+    ```sh
+    snncc simulate build/model --input test.npz --backend lava
+    ```
     """,
 )
 
@@ -57,6 +95,18 @@ LAVA_TIMEOUT = rule(
     """
     The Lava network gave no answer in the time allowed, and its processes were ended. Allow more
     time, give fewer samples, or use the granularity `stage`, which starts fewer processes.
+
+    Fails:
+
+    ```sh
+    snncc simulate build/model --input a-million.npz --backend lava
+    ```
+
+    Mended:
+
+    ```sh
+    snncc simulate build/model --input a-million.npz --backend lava --limit 1000
+    ```
     """,
 )
 
@@ -68,6 +118,18 @@ TOO_FEW_DESCRIPTORS = rule(
     Each of n Lava processes holds some 12 n + 50 file descriptors, and the hard limit of this
     system is below that. Raise it (`ulimit -Hn`), or use the granularity `stage`, which starts one
     process a block instead of one an op.
+
+    Fails:
+
+    ```sh
+    snncc simulate build/model --input test.npz --backend lava --granularity operator
+    ```
+
+    Mended:
+
+    ```sh
+    snncc simulate build/model --input test.npz --backend lava --granularity stage
+    ```
     """,
 )
 
@@ -79,5 +141,21 @@ NOT_INTEGER_STEPS = rule(
     Lava runs what the chip would run: a graph of single time steps whose neurons are integer.
     This graph still holds whole time axes or neurons in floating point. Compile the model first;
     `snncc compile` writes such a graph.
+
+    Fails:
+
+    ```python
+    from snncc.backends.lava.run import run_lava
+
+    run_lava(checked.graph, images)
+    ```
+
+    Mended:
+
+    ```python
+    from snncc.backends.lava.run import run_lava
+
+    run_lava(compiled.integer, images)
+    ```
     """,
 )
