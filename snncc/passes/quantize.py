@@ -47,6 +47,52 @@ UNPROVED_WIDTH = rule(
     The bound is proved from the weights: it assumes that every input with a positive weight fires
     and no other. Real data stays far below; the message gives the bound and the width. A run
     counts every potential that leaves the width, and a verified run has none.
+
+    Fails, because pixels of 8 bits meet weights of 8 bits:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
+
+    Mended with coarser weights:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", weight_bits=6)
+    ```
     """,
 )
 
