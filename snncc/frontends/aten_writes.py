@@ -68,6 +68,22 @@ def _select_scatter(b: Builder, a: Arguments, out: Shape) -> Value:
     return _written(b, a["self"], written, axis, (place, place + 1))
 
 
+def _index_put(b: Builder, a: Arguments, out: Shape) -> Any:
+    """Whole places of one axis, listed; anything else, or a sum, is no move of values."""
+    given = [(axis, index) for axis, index in enumerate(a["indices"]) if index is not None]
+    if len(given) != 1 or a.get("accumulate") or not isinstance(given[0][1], Static):
+        return NotImplemented
+    axis, places = given[0][0], given[0][1].tensor
+    if places.ndim != 1 or places.is_meta or places.dtype == torch.bool:
+        return NotImplemented
+    shape = (*out[:axis], len(places), *out[axis + 1 :])
+    new = _copy(b, {"src": a["values"]}, shape)
+    made: Value = a["self"]
+    for i, place in enumerate(int(each) % out[axis] for each in places):
+        made = _written(b, made, sliced(b, new, axis, i, i + 1), axis, (place, place + 1))
+    return made
+
+
 def _written(b: Builder, base: Value, new: Value, axis: int, span: tuple[int, int]) -> Value:
     """Return what is written between what is left of the places before and after it."""
     border = _border_after(b, base, new, axis, span)
@@ -153,6 +169,7 @@ CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.constant_pad_nd": _pad,
     "aten.slice_scatter": _scatter,
     "aten.select_scatter": _select_scatter,
+    "aten.index_put": _index_put,
     "aten.copy": _copy,
 }
 """By namespace and operator; all overloads of an operator share one function."""

@@ -126,6 +126,21 @@ def overwritten(x: Tensor, c: Tensor) -> Tensor:
     return y
 
 
+def listed(x: Tensor, c: Tensor) -> Tensor:
+    """The border by its places, as a list."""
+    y = F.pad(x, (1, 1, 1, 1))
+    y[:, :, [0, -1]] = c.unsqueeze(-1)
+    y[..., torch.tensor([0, y.shape[-1] - 1])] = c.unsqueeze(-1)
+    return y
+
+
+def exchanged(x: Tensor, c: Tensor) -> Tensor:
+    """Computed values in listed places."""
+    y = x.clone()
+    y[:, [2, 0]] = 2 * x[:, :2]
+    return y
+
+
 CASES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], list[str]]] = {
     "zeros": (lambda x, c: F.pad(x, (1, 2, 0, 1)), ["pad"]),
     "zeros on one axis": (lambda x, c: F.pad(x, (0, 0, 1, 1)), ["pad"]),
@@ -140,6 +155,8 @@ CASES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], list[str]]] = {
     "two values": (crossed, []),
     "more than the border": (within, []),
     "twice": (overwritten, ["pad"]),
+    "places listed": (listed, ["pad"]),
+    "computed values in places listed": (exchanged, []),
     "an image": (lambda x, c: rows(x, torch.arange(7.0), 0, -1), []),
 }
 
