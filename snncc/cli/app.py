@@ -10,7 +10,8 @@ from snncc import __version__
 from snncc.cli.ask import explain, inspect, targets
 from snncc.cli.build import compile_
 from snncc.cli.check import check
-from snncc.cli.measure import energy, simulate
+from snncc.cli.energy import energy
+from snncc.cli.measure import simulate
 from snncc.cli.options import configured
 
 

@@ -16,6 +16,7 @@ RULE_MODULES = (
     "snncc.artefact",
     "snncc.backends.lava.rules",
     "snncc.cli.rules",
+    "snncc.energy.rules",
     "snncc.execute.rules_of_data",
     "snncc.execute.weights",
     "snncc.frontends.rules_of_files",

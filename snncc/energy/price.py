@@ -124,7 +124,8 @@ def document(
 ) -> dict[str, Any]:
     """Return the ``snncc.energy/1`` document; its layers are in the model's first precision.
 
-    ``facts`` go into it as they are: on how many samples, of how many time steps.
+    ``facts`` go into it as they are: on how many samples, of how many time steps, or that the
+    operations are estimated although the model would count them.
     """
     priced = [price(of, model, precision) for precision in precisions_of(model)]
     first = priced[0]

@@ -30,7 +30,8 @@ def energy_text(document: Mapping[str, Any]) -> str:
         for layer in document["layers"]
     ]  # fmt: skip
     samples = count_of(document["samples"], "sample")
-    head = f"{document['model']}, the mean of {samples}, T={document['time_steps']}\n"
+    of = f"the mean of {samples}" if document["samples"] else "from firing rates"
+    head = f"{document['model']}, {of}, T={document['time_steps']}\n"
     return "\n".join([head, table(columns, rows), "".join(energy_lines(document))])
 
 
@@ -41,6 +42,12 @@ def energy_lines(document: Mapping[str, Any]) -> Iterator[str]:
             f"{document['energy_model']}, {precision}: {totals['energy_mj']:.6g} mJ a sample, "
             f"{si(totals['mac'])} MAC and {si(totals['ac'])} AC {document['operations']}\n"
         )
+    if document.get("convention"):
+        heads = document.get("counter_heads")
+        yield f"  convention: {document['convention']}" + (f", {heads} heads\n" if heads else "\n")
+    if paper := document.get("published"):
+        said = f"  published: {paper['energy_mj']} mJ ({paper['source']}). {paper['note']}"
+        yield paragraph(said, "    ")
     yield paragraph("  leaves out: " + " ".join(document["leaves_out"]), "    ")
 
 
