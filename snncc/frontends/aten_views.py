@@ -145,7 +145,7 @@ def _filled(fill: float) -> Callable[[Builder, Arguments, Shape], Value]:
 
 
 def _constant(value: float, shape: Shape) -> Static:
-    return Static(torch.full((), float(value)).expand(shape))
+    return Static(torch.full((), float(value), dtype=torch.float64).expand(shape))
 
 
 FILLED = frozenset(

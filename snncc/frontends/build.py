@@ -149,7 +149,7 @@ def as_weight(tensor: Tensor) -> Weight:
 def number(value: float) -> Static:
     """Return a scalar constant; a small integer is stored as one, so that its domain is known."""
     exact = float(value).is_integer() and abs(value) < 2**15
-    return Static(torch.tensor(value, dtype=torch.int16 if exact else torch.float32))
+    return Static(torch.tensor(value, dtype=torch.int16 if exact else torch.float64))
 
 
 def sizes(value: int | Sequence[int], axes: int) -> Shape:

@@ -223,7 +223,9 @@ def _concat(found: Tracking, op: Any) -> Layout:
         for at, axis in enumerate(layout):
             if at != op.axis and axis is not first[at]:
                 _unify(found, op, first[at], axis)
-    return (*first[: op.axis], _fresh(found, op)[op.axis], *first[op.axis + 1 :])
+    joined = _fresh(found, op)[op.axis]
+    found.works_along(op, joined, "the axis that it joins along")
+    return (*first[: op.axis], joined, *first[op.axis + 1 :])
 
 
 _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {

@@ -25,8 +25,9 @@ _NEVER_ONE = ("input", "output", "neuron", "foreign")
 class JoinPieces(Pass):
     """Replace each slice of a concatenation by its piece, and join pieces that belong together.
 
-    Sums with zeros go, products with one stored number become scales, and ops of one module that
-    are equal and read the same become one. No value changes.
+    Sums with zeros go, as does what is added and taken off again (surrogate gradients are written
+    so), products with one stored number become scales, and ops of one module that are equal and
+    read the same become one. Values change by rounding alone.
     """
 
     name: ClassVar[str] = "join-pieces"
@@ -100,7 +101,24 @@ class _Joining:
             other = op.inputs[1 - i]
             if self.number(name) == 0 and self.shape[other] == shape:
                 return other
+            rest = self._without(other, name)
+            if rest and self.shape[rest] == shape:
+                return rest
         return self.put(op, shape)
+
+    def _without(self, total: str, name: str) -> str | None:
+        """Return what a sum is if a value is added that it holds with the other sign."""
+        if self.ops[total].kind != "add":
+            return None
+        for i, each in enumerate(self.ops[total].inputs):
+            if self._negated(each) == name or self._negated(name) == each:
+                return self.ops[total].inputs[1 - i]
+        return None
+
+    def _negated(self, name: str) -> str | None:
+        """Return the value that one is the negative of, None where it is not written so."""
+        op = self.ops[name]
+        return op.inputs[0] if op.kind == "scale" and getattr(op, "factor", 0) == -1 else None
 
     def _mask(self, op: Op, shape: Shape) -> str:
         for i, name in enumerate(op.inputs):

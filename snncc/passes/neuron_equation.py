@@ -6,8 +6,8 @@ the current X::
     H' = keep H + gated S H + kick S + offset + gain X
 
 With ``k`` the share that the leak leaves (1 without a leak) a hard reset to r is ``gated = -k`` and
-``kick = k r``, a soft reset is ``gated = 0`` and ``kick = -k threshold``. What ``offset`` has
-beyond the ``(1 - k) r`` of a leak toward r belongs to the current.
+``kick = k r``, a soft reset that takes off u is ``gated = 0`` and ``kick = -k u``. What ``offset``
+has beyond the ``(1 - k) r`` of a leak toward r belongs to the current.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Equation:
-    """A neuron in exact numbers; ``reset`` is None where it is soft.
+    """A neuron in exact numbers; ``reset`` is None where a spike takes ``taken`` off instead.
 
     Its current in step t is ``gain sum(factor x) + bias`` over ``currents[t]``.
     """
@@ -78,6 +78,7 @@ class Equation:
     bias: Fraction
     threshold: Fraction
     reset: Fraction | None
+    taken: Fraction
     strict: bool
     currents: tuple[Currents, ...]
 
@@ -99,7 +100,7 @@ class Equation:
         """Return the potential after the reset."""
         if not self.fires(potential):
             return potential
-        return potential - self.threshold if self.reset is None else self.reset
+        return potential - self.taken if self.reset is None else self.reset
 
 
 def equation_of(arithmetic: Arithmetic, chain: Chain) -> Equation:
@@ -126,7 +127,7 @@ def _from_first(
                 if later:
                     _hold_same(update, later[0], firings[2].potential)
                 neuron = _equation(update, second)
-                entry = _entry(arithmetic, firings[0], start, neuron)
+                entry = _entry(arithmetic, firings[0], start, update.currents, neuron)
             except NearMissError as error:
                 missed = error
                 continue
@@ -144,11 +145,12 @@ def _with_currents(
     Where the first potential is the first current, and all steps have the same, it is both.
     """
     nodes = {node.name: node for node in _path(arithmetic, first)}
+    threshold = start.factor * first.threshold + start.offset or Fraction(1)
     if not later:
         if update.currents:
             yield update
             return
-        share = -update.gated if update.gated else -update.kick / first.threshold
+        share = -update.gated if update.gated else -update.kick / threshold
         for node in nodes.values():
             yield _split(update, start, node, update.keep - share)
         return
@@ -175,17 +177,16 @@ def single_step(chain: Chain) -> Equation:
     """Return the neuron that a comparison is in a network of one time step: it has no past."""
     firing, one = chain.firings[0], Fraction(1)
     currents = ((firing.potential, one),)
-    return Equation(
-        one, one, Fraction(0), firing.threshold, Fraction(0), firing.strict, (currents,)
-    )
+    none = Fraction(0)
+    return Equation(one, one, none, firing.threshold, none, none, firing.strict, (currents,))
 
 
 def _hold_same_thresholds(firings: tuple[Firing, ...]) -> None:
     for (step, a), b in zip(enumerate(firings[1:], start=1), firings[2:], strict=False):
         if a.threshold != b.threshold:
             raise NearMissError(
-                f"the threshold is {_text(b.threshold)} in step {step + 1},"
-                f" {_text(a.threshold)} in step {step}",
+                f"what leak and current sum up to fires at {_text(b.threshold)} in step"
+                f" {step + 1}, at {_text(a.threshold)} in step {step}",
                 b.potential,
             )
     for firing in firings[1:]:
@@ -215,9 +216,9 @@ def _mixed(monomial: tuple[str, ...]) -> str:
     others = [name for name in monomial if name not in (POTENTIAL, SPIKE)]
     if not others:
         return "the potential is multiplied by itself"
-    if SPIKE in monomial:
+    if SPIKE in monomial and POTENTIAL not in monomial:
         return f"the spike of the step before gates `{others[0]}`, which is no potential"
-    return f"the potential is multiplied by `{others[0]}`, which is no constant"
+    return f"the potential is multiplied by `{others[0]}`, which is not one number"
 
 
 def _hold_same(a: Update, b: Update, at: str) -> None:
@@ -259,30 +260,20 @@ def _equation(update: Update, firing: Firing) -> Equation:
     if not 0 < k <= 1:
         message = f"each step multiplies the potential by {_text(k)}, which is no leak"
         raise NearMissError(message, firing.potential)
+    reset, taken = None, Fraction(0)
     if update.gated == 0:
-        _hold_soft(update, firing)
-        reset = None
+        taken = -update.kick / k
     elif update.gated == -k:
         reset = update.kick / k
     else:
         message = f"a spike leaves {_text((k + update.gated) / k)} of the potential, wanted 0 or 1"
         raise NearMissError(message, firing.potential)
+    if taken < 0:
+        message = f"a spike adds {_text(-taken)} to the potential, a reset takes off"
+        raise NearMissError(message, firing.potential)
     bias = update.offset - (1 - k) * (reset or 0)
-    return Equation(k, _gain(update.currents), bias, threshold, reset, firing.strict, ())
-
-
-def _hold_soft(update: Update, firing: Firing) -> None:
-    """Hold that a spike takes the threshold off the potential, before the leak."""
-    taken, threshold = -update.kick / update.keep, firing.threshold
-    if taken == threshold:
-        return
-    if taken == 0:
-        message = "a spike does not reset the potential"
-    elif -update.kick == threshold:
-        message = "a spike takes off the threshold behind the leak, a soft reset before it"
-    else:
-        message = f"a spike takes {_text(taken)} off, a soft reset the threshold {_text(threshold)}"
-    raise NearMissError(message, firing.potential)
+    gain = _gain(update.currents)
+    return Equation(k, gain, bias, threshold, reset, taken, firing.strict, ())
 
 
 def _gain(currents: Currents) -> Fraction:
@@ -296,24 +287,40 @@ def _plain(currents: Currents) -> Currents:
     return tuple((name, factor / gain) for name, factor in currents)
 
 
-def _entry(arithmetic: Arithmetic, first: Firing, start: Affine, neuron: Equation) -> Currents:
+def _entry(
+    arithmetic: Arithmetic, first: Firing, start: Affine, second: Currents, neuron: Equation
+) -> Currents:
     """Return the current of the first step. Raises ``NearMissError`` where there is none.
 
-    The neuron starts at its rest: ``H = rest + bias + gain X``.
+    The neuron starts at its rest: ``H = rest + bias + gain X``. The current is made as that of the
+    ``second`` step is.
     """
-    wanted = neuron.rest + neuron.bias
-    found = None
+    wanted, alike = neuron.rest + neuron.bias, _shape_of(arithmetic, second)
+    started = None
     for node in _path(arithmetic, first):
+        if start.factor / node.factor != neuron.gain or _shape(arithmetic, node.name) != alike:
+            continue
         offset = start.offset - start.factor * node.offset / node.factor
-        if start.factor / node.factor == neuron.gain:
-            if offset == wanted:
-                return ((node.name, Fraction(1)),)
-            found = (offset - wanted) / neuron.keep + neuron.rest
-    if found is None:
-        message = "the current of the first step has another factor than that of the others"
+        if offset == wanted:
+            return ((node.name, Fraction(1)),)
+        started = (offset - wanted) / neuron.keep + neuron.rest
+    if started is None:
+        message = "the current of the first step is not made as those of the others are"
     else:
-        message = f"the potential starts at {_text(found)}, a neuron at {_text(neuron.rest)}"
+        message = f"the potential starts at {_text(started)}, a neuron at {_text(neuron.rest)}"
     raise NearMissError(message, first.potential)
+
+
+def _shape_of(arithmetic: Arithmetic, currents: Currents) -> tuple[Fraction, Fraction]:
+    """Return the factor and the offset by which a current is made; a sum has none."""
+    if len(currents) > 1:
+        return Fraction(1), Fraction(0)
+    return _shape(arithmetic, currents[0][0])
+
+
+def _shape(arithmetic: Arithmetic, name: str) -> tuple[Fraction, Fraction]:
+    bottom = arithmetic.affine_path(name)[-1]
+    return bottom.factor, bottom.offset
 
 
 def _text(value: Fraction | tuple[Fraction, ...]) -> str:

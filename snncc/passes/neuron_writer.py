@@ -56,7 +56,14 @@ class NeuronWriter:
             "v_threshold": float(neuron.threshold),
             "v_reset": None if neuron.reset is None else float(neuron.reset),
             "strict": neuron.strict,
+            "v_subtract": self._subtracted(),
         }
+
+    def _subtracted(self) -> float | None:
+        """Return what a soft reset takes off, None where it is the threshold."""
+        neuron = self.neuron
+        usual = neuron.reset is not None or neuron.taken == neuron.threshold
+        return None if usual else float(neuron.taken)
 
     def _decays_input(self) -> bool:
         return self.neuron.keep != 1 and self.neuron.gain == 1 - self.neuron.keep

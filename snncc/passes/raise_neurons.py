@@ -40,7 +40,7 @@ class RaiseNeurons(Pass):
         if not graph.of_kind("compare"):
             return Result(graph)
         raising = _Raising(graph)
-        found = tuple(raising.run())
+        found = tuple(dict.fromkeys(raising.run()))
         ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
         return Result(without_dead(graph.replace(ops, weights)), found)
 
@@ -57,7 +57,7 @@ class _Raising:
     def run(self) -> Iterator[Diagnostic]:
         """Raise every chain that is a neuron; yield what keeps the others from it."""
         found = chains(self.arithmetic)
-        timeless = all(len(c.firings) == 1 for c in found) and not self._has_time()
+        timeless = self._is_timeless(found)
         for chain in found:
             try:
                 self._raise(chain, timeless=timeless)
@@ -67,9 +67,13 @@ class _Raising:
             if self.ops[op.name].kind == "compare":
                 self._give_up(op)
 
-    def _has_time(self) -> bool:
+    def _is_timeless(self, found: list[Chain]) -> bool:
+        """Whether the network has one time step: no line of it compares twice."""
         neurons = self.graph.of_kind("neuron")
-        return any(self.graph.type_of(op.name).shape[0] > 1 for op in neurons)
+        timed = any(self.graph.type_of(op.name).shape[0] > 1 for op in neurons)
+        places = list(self.arithmetic.places.values())
+        single = all(len(chain.firings) == 1 for chain in found)
+        return single and not timed and len(set(places)) == len(places)
 
     def _raise(self, chain: Chain, *, timeless: bool) -> None:
         if len(chain.firings) == 1:

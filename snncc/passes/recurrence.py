@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from snncc.ir.graph import Op, Weights
+from snncc.ir.graph import Op, Source, Weights
 from snncc.passes import polynomial as poly
 from snncc.passes.join_pieces import uniform
 from snncc.passes.polynomial import Polynomial
@@ -20,7 +20,7 @@ from snncc.passes.polynomial import Polynomial
 POTENTIAL, SPIKE = "%h", "%s"
 """Names of the potential and the spike of the step before; no op is called so."""
 
-_ELEMENTWISE = ("add", "scale", "mask", "compare")
+_ELEMENTWISE = ("add", "scale", "mask", "compare", "batch_norm")
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,14 @@ class Arithmetic:
             found.setdefault(firing.potential, {})[firing] = None
         return {name: tuple(firings) for name, firings in found.items()}
 
+    @cached_property
+    def places(self) -> Mapping[Firing, Source]:
+        """Where each firing is compared first."""
+        found: dict[Firing, Source] = {}
+        for name, (firing, _, _) in self.comparisons.items():
+            found.setdefault(firing, self.ops[name].source)
+        return found
+
     def reach(self, name: str) -> Reach:
         """Return the potentials and spikes that a value is elementwise made of.
 
@@ -174,6 +182,8 @@ class Arithmetic:
             return poly.scaled(terms[0], Fraction(op.factor))
         if op.kind == "add":
             return poly.plus(terms[0], terms[1])
+        if op.kind == "batch_norm":
+            return poly.times(terms[0], poly.atom(op.name), spikes=(SPIKE,))
         return poly.times(terms[0], terms[1], spikes=(SPIKE,))
 
 
@@ -198,22 +208,36 @@ class Chain:
 
 def chains(arithmetic: Arithmetic) -> list[Chain]:
     """Return all firings, each in one chain; one that no other follows or leads to is alone."""
-    before: dict[Firing, Firing] = {}
-    after: dict[Firing, list[Firing]] = {}
     every = [f for firings in arithmetic.firings.values() for f in firings]
+    after: dict[Firing, list[Firing]] = {}
     for firing in every:
-        reached = arithmetic.origin(firing.potential)
-        both = [f for f in every_in(reached) if {(f, "potential"), (f, "spike")} <= reached]
-        if len(both) == 1:
-            before[firing] = both[0]
-            after.setdefault(both[0], []).append(firing)
-    firsts = (f for f in every if f not in before or len(after[before[f]]) > 1)
-    return [_chain(arithmetic, firing, after) for firing in firsts]
+        goes_on = _nearest(arithmetic, firing, _befores(arithmetic, firing))
+        if len(goes_on) == 1:
+            after.setdefault(goes_on[0], []).append(firing)
+    follows = {firing: _nearest(arithmetic, firing, after[firing]) for firing in after}
+    later = {found[0] for found in follows.values() if len(found) == 1}
+    return [_chain(arithmetic, firing, follows) for firing in every if firing not in later]
 
 
-def every_in(reached: Reach) -> list[Firing]:
-    """Return the firings of a reach, each once, in an order that does not change."""
-    return sorted({f for f, _ in reached}, key=lambda f: (f.potential, f.threshold, f.strict))
+def _nearest(arithmetic: Arithmetic, firing: Firing, others: list[Firing]) -> list[Firing]:
+    """Return those of the others that the same line compares, if that is what tells them apart."""
+    place = arithmetic.places[firing]
+    same = [f for f in others if arithmetic.places[f] == place]
+    return same if len(same) == 1 else others
+
+
+def _befores(arithmetic: Arithmetic, firing: Firing) -> list[Firing]:
+    """Return the firings whose potential and spike a potential is made of.
+
+    Without its spike a potential may be one that a residual connection adds to, unless it is
+    compared by the same line of code.
+    """
+    reached = arithmetic.origin(firing.potential)
+    every = sorted({f for f, _ in reached}, key=lambda f: (f.potential, f.threshold, f.strict))
+    both = [f for f in every if {(f, "potential"), (f, "spike")} <= reached]
+    place = arithmetic.places[firing]
+    again = (f for f in every if (f, "potential") in reached and arithmetic.places[f] == place)
+    return both or [f for f in again if place != Source()]
 
 
 def _chain(arithmetic: Arithmetic, first: Firing, after: Mapping[Firing, list[Firing]]) -> Chain:
