@@ -105,12 +105,16 @@ def check_model(
 ) -> Checked:
     """Return the model's step graph, as written or as deployed, and the spike-driven verdict.
 
-    ``allow`` holds ``CODE`` or ``CODE:path-glob``, beside what ``policy`` lets pass. Raises
-    ``SnnccError`` where the model cannot be brought into a step graph.
+    ``allow`` holds ``CODE`` or ``CODE:path-glob``, beside what ``policy`` lets pass. A model that
+    has no step graph (it mixes time steps, say) is judged as imported, and the reason is among
+    the findings. Raises ``SnnccError`` where the model cannot be traced.
     """
     tensor = trace(model.module, model.example_inputs)
-    steps = run_passes(tensor, FRONT)
     policy = policy.allowing(allow)
+    try:
+        steps = run_passes(tensor, FRONT)
+    except SnnccError as refusal:
+        return _checked_as_imported(model, tensor, policy, refusal)
     checked = CheckSpikes(policy).run(steps.graph)
     found = (*steps.diagnostics, *checked.diagnostics)
     written = Checked(model.name, steps.graph, found, verdicts(steps.graph), model, policy)
@@ -121,12 +125,21 @@ def check_model(
     return dataclasses.replace(written, merged=shapes, other_form=other)
 
 
+def _checked_as_imported(
+    model: Model, tensor: Graph, policy: Policy, refusal: SnnccError
+) -> Checked:
+    """Judge what has no step graph: its products have domains all the same."""
+    graph = run_passes(tensor, (Canonicalise(),)).graph
+    found = (*refusal.diagnostics, *CheckSpikes(policy).run(graph).diagnostics)
+    return Checked(model.name, graph, found, verdicts(graph), model, policy)
+
+
 def as_deployed(checked: Checked, *, max_weights: int | None = None) -> Checked:
     """Return a checked model, its linear chains merged, with the verdict on what is left.
 
     ``max_weights`` is the most that one merged op may have.
     """
-    if checked.form == "deployed":
+    if checked.form == "deployed" or checked.graph.level != "step":
         return checked
     merged = MergeLinearChains(max_weights=max_weights).run(checked.graph)
     judged = CheckSpikes(checked.policy).run(merged.graph).diagnostics
