@@ -31,6 +31,7 @@ from snncc.ir.ops import (
     RoundShift,
     Scale,
 )
+from snncc.ir.pad import Pad
 from snncc.passes.base import Pass, Result, well_formed
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
 from snncc.passes.scales import Current, Fixed, Scaled, ScaleGroups, scale_groups
@@ -243,6 +244,16 @@ class _Builder:
         counts = np.rint(value / unit).astype(np.int32)
         self._emit(dataclasses.replace(constant, value=f"{op.name}.value"), value=counts)
 
+    def _pad(self, op: Op) -> None:
+        pad = cast(Pad, op)
+        if pad.value is None:
+            self._emit(pad)
+            return
+        unit = self.units.of(self.groups.resolved(op.name))
+        counts = np.rint(cast(Array, self.source.weights[pad.value]) / unit).astype(np.int32)
+        border = counts if counts.size > 1 else counts.reshape(())
+        self._emit(dataclasses.replace(pad, value=f"{op.name}.value"), value=border)
+
     def _weighted(self, op: Op) -> None:
         weighted = cast(Conv | Linear, op)
         unit = self.units.of(self.groups.resolved(op.name))
@@ -331,6 +342,7 @@ class _Builder:
         "input": _input,
         "output": _output,
         "constant": _constant,
+        "pad": _pad,
         "conv": _weighted,
         "linear": _weighted,
         "avg_pool": _avg_pool,

@@ -17,6 +17,7 @@ import numpy as np
 from snncc.diagnostics.core import Diagnostic, Severity, rule
 from snncc.ir.graph import Array, Graph, Op, Shape, Type
 from snncc.ir.ops import AvgPool, Concat, Constant, Neuron, Permute, Reshape, Scale, Slice, Sum
+from snncc.ir.pad import Pad
 
 UNQUANTIZABLE = rule(
     "SNN301",
@@ -185,6 +186,8 @@ def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: floa
         return _joined(op, inputs, groups)
     if op.kind in ("matmul", "mask"):
         return _product(op, inputs)
+    if isinstance(op, Pad):
+        return _bordered(op, inputs[0], groups.graph)
     if op.kind in _PASS_ON:
         return _passed_on(op, inputs[0], groups.graph)
     raise Unscalable(f"({op.kind}) has no integer form")
@@ -227,6 +230,24 @@ def _product(op: Op, inputs: list[Scaled]) -> Scaled:
             raise Unscalable("multiplies a current by a computed value")
         scale *= each.scale
     return Fixed(scale)
+
+
+def _bordered(op: Pad, value: Scaled, graph: Graph) -> Scaled:
+    """A border of counts must lie on their grid, one of a current is put on it."""
+    if op.value is None:
+        border = np.zeros(())
+    else:
+        border = np.asarray(cast(Array, graph.weights[op.value]), np.float64)
+    if not np.isfinite(border).all():
+        raise Unscalable("has a border without an integer form")
+    padded = len(graph.type_of(op.name).shape) - len(op.before)
+    if isinstance(value, Current):
+        kept = value.axis == padded - 1 or (op.value is None and (value.axis or 0) < padded)
+        return Current(value.group, value.factor, value.axis if kept else None)
+    counts = border / value.scale
+    if not np.array_equal(counts, np.rint(counts)):
+        raise Unscalable("has a border that lies on no count of spikes")
+    return value
 
 
 def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:

@@ -22,6 +22,7 @@ from snncc.ir.ops import (
     Scale,
     Sum,
 )
+from snncc.ir.pad import Pad
 from snncc.ir.text import dump
 from snncc.passes.quantize import Calibration, Quantize, input_grid
 from snncc.targets.load import load_target
@@ -166,3 +167,47 @@ def test_what_has_no_integer_form_is_named_and_nothing_is_changed() -> None:
     assert [d.rule.code for d in result.diagnostics] == ["SNN301"]
     assert "soft" in result.diagnostics[0].message
     assert result.graph is graph
+
+
+def bordered_network(border: Array | None, reads: str = "a") -> Graph:
+    """A conv, a border around its currents or around spikes, and a conv that sees the border."""
+    weights = {**residual_network().weights, "c.w": np.ones((4, 4, 3, 3)) * 0.3}
+    if border is not None:
+        weights["p.b"] = border
+    pad = Pad(
+        name="p", inputs=(reads,), before=(1, 1), after=(1, 1),
+        value=None if border is None else "p.b",
+    )  # fmt: skip
+    first = residual_network().ops[:4]
+    rest = (conv("c", "p"), Neuron(name="m", inputs=("c",)))
+    end: tuple[Op, ...] = (
+        Sum(name="t", inputs=("m",), axes=(1, 2)),
+        Linear(name="h", inputs=("t",), weight="h.w", bias="h.b"),
+        Readout(name="o", inputs=("h",), steps=4),
+        Output(name="y", inputs=("o",)),
+    )
+    return Graph((*first, pad, *rest, *end), weights, "step", 4)
+
+
+@pytest.mark.parametrize("border", [None, np.array(0.7), np.array([0.5, -0.2, 0.0, 1.0])])
+def test_a_border_of_currents_is_rounded_to_their_unit(border: Array | None) -> None:
+    graph, x, chip = bordered_network(border), samples(), load_target("loihi2")
+    whole = Quantize(chip.arithmetic, chip.features, Calibration(x)).run(graph).graph
+    integer = Executor(whole).run(x, keep=("a", "p")).values
+    assert np.array_equal(integer["p"][..., 1:-1, 1:-1], integer["a"])
+    edge = Executor(graph).run(x, keep=("p",)).values["p"][0, 0, :, 0, 0]
+    units = np.asarray(whole.weights["a.bias"]) / np.asarray(graph.weights["a.b"])
+    np.testing.assert_allclose(integer["p"][0, 0, :, 0, 0], edge * units, rtol=0.01, atol=1)
+    assert compare(graph, whole, x).layers["m"].equal_spikes > 0.95
+
+
+def test_a_border_of_spikes_must_be_a_count() -> None:
+    graph, x = bordered_network(np.array(1.0), "s"), samples()
+    whole = quantized(graph, x)
+    assert (Executor(whole).run(x, keep=("p",)).values["p"][..., 0, 0] == 1).all()
+    chip = load_target("loihi2")
+    for value in (0.5, np.inf):
+        graph = bordered_network(np.array(value), "s")
+        result = Quantize(chip.arithmetic, chip.features, Calibration(x)).run(graph)
+        assert [d.rule.code for d in result.diagnostics] == ["SNN301"]
+        assert "border" in result.diagnostics[0].message
