@@ -126,14 +126,14 @@ def adapter_of(module: nn.Module) -> Adapter | None:
 
     Raises ``UnknownNeuronError`` for a neuron with an equation of its own.
     """
-    for cls in type(module).__mro__:
-        if cls is nn.Module:
-            break
+    classes = type(module).__mro__
+    known = any(_path(cls) in ADAPTERS for cls in classes)
+    for cls in classes if known else ():
         found = ADAPTERS.get(_path(cls))
         if found:
             return found
         changed = sorted(EQUATION & vars(cls).keys())
-        if changed and _is_neuron(module):
+        if changed:
             raise UnknownNeuronError(f"`{_path(cls)}` defines `{changed[0]}` itself")
     if _is_neuron(module):
         raise UnknownNeuronError(f"no adapter knows `{_path(type(module))}`")

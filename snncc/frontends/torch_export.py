@@ -91,7 +91,8 @@ def _export(
     except Exception as error:
         fault = _export_fault(module, error)
         errors = [d for d in found.findings if d.severity is Severity.ERROR]
-        raise SnnccError(*errors, fault) from error
+        # What stands in for a neuron that cannot be read need not fit where the neuron would.
+        raise SnnccError(*(errors or [fault])) from error
     program.graph.eliminate_dead_code()
     return program
 

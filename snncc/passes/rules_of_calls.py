@@ -12,21 +12,56 @@ POTENTIAL_READ = rule(
     Something reads the membrane potential of a layer of neurons.
 
     Only spikes leave a neuron. Code that calls a layer once a time step gets spikes and potential;
-    the potential may be handed to the next call and to nothing else that the answer depends on.
-    Count the spikes, or put a layer behind the neurons that sums currents over time.
+    the potential may be handed to the next call, and to nothing else that the answer is made of.
+    Count spikes, or let a layer behind the neurons sum its currents over time.
 
     Fails, because the answer is made of potentials:
 
-        for t in range(T):
-            spikes, potential = self.lif(self.fc(x), potential)
-        return potential
+    ```python
+    import snntorch
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 3)
+            self.lif = snntorch.Leaky(beta=0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            potential = self.lif.reset_mem()
+            total = torch.zeros(2, 3)
+            for _ in range(4):
+                spikes, potential = self.lif(self.fc(x), potential)
+                total = total + potential
+            return total
+    ```
 
     Mended:
 
-        for t in range(T):
-            spikes, potential = self.lif(self.fc(x), potential)
-            count = count + spikes
-        return count
+    ```python
+    import snntorch
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 3)
+            self.lif = snntorch.Leaky(beta=0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            potential = self.lif.reset_mem()
+            total = torch.zeros(2, 3)
+            for _ in range(4):
+                spikes, potential = self.lif(self.fc(x), potential)
+                total = total + spikes
+            return total
+    ```
     """,
 )
 
@@ -41,14 +76,53 @@ CALLS_NOT_IN_STEP = rule(
     the layer itself (or one behind it) gave in an earlier step: a recurrent connection, which has
     no place in a step graph.
 
-    Fails, because a layer reads its own spikes:
+    Fails, because the layer reads its own spikes:
 
-        for t in range(T):
-            spikes, potential = self.lif(self.fc(x) + self.back(spikes), potential)
+    ```python
+    import snntorch
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.back = nn.Linear(8, 8)
+            self.lif = snntorch.Leaky(beta=0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            potential = self.lif.reset_mem()
+            spikes = total = torch.zeros(2, 8)
+            for _ in range(4):
+                spikes, potential = self.lif(self.fc(x) + self.back(spikes), potential)
+                total = total + spikes
+            return total
+    ```
 
     Mended:
 
-        for t in range(T):
-            spikes, potential = self.lif(self.fc(x), potential)
+    ```python
+    import snntorch
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.lif = snntorch.Leaky(beta=0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            potential = self.lif.reset_mem()
+            total = torch.zeros(2, 8)
+            for _ in range(4):
+                spikes, potential = self.lif(self.fc(x), potential)
+                total = total + spikes
+            return total
+    ```
     """,
 )

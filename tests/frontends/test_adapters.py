@@ -69,6 +69,7 @@ def refusals(module: nn.Module, x: Tensor) -> list[Diagnostic]:
         (IF(v_reset=None), NeuronParameters(tau=None, decay_input=False, v_reset=None)),
         (made(MultiLIF, tau=2.0, v_threshold=0.5), NeuronParameters(tau=2.0, v_threshold=0.5)),
         (made(MultiIF, v_reset=None), NeuronParameters(tau=None, v_reset=None)),
+        (made(ClockLIF, tau=2.0), NeuronParameters(tau=2.0)),
         (made(MultiPLIF, w=torch.tensor(0.0)), NeuronParameters(tau=2.0)),
         (
             made(ActivationLIF, tau=4.0, decay_input=False, step_mode="m"),
@@ -89,8 +90,7 @@ def test_parameters(module: nn.Module, wanted: NeuronParameters) -> None:
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (made(ActivationLIF, tau=2.0, step_mode="s"), "one time step a call"),
-        (made(ClockLIF), "`spikingjelly.clock_driven.neuron.LIFNode` defines `neuronal_charge`"),
+        (made(foreign_class("mine.Own", Base, neuronal_charge=lambda _: None)), "no adapter knows"),
         (made(foreign_class(f"{CLOCK}.neuron.Izhikevich", Base)), "no adapter knows"),
         (
             made(foreign_class("mine.Odd", MultiLIF, neuronal_charge=lambda _: None), tau=2.0),
@@ -188,7 +188,8 @@ def test_all_unknown_neurons_are_named_at_once_with_what_else_is_wrong() -> None
         def forward(self, x: Tensor) -> Tensor:
             return x + torch.rand(8)
 
-    network = Chain(made(ClockLIF), Noisy(), made(ActivationLIF, tau=2.0, step_mode="s"))
+    odd = foreign_class(f"{CLOCK}.neuron.EIFNode", Base)
+    network = Chain(made(odd), Noisy(), made(odd))
     found = refusals(network, torch.zeros(3, 1, 8))
     assert [(d.rule.code, d.source.module) for d in found] == [
         ("SNN123", "parts.0"), ("SNN123", "parts.2"), ("SNN122", "parts.1"),

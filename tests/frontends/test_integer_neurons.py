@@ -14,6 +14,7 @@ from snncc.frontends.neuron_op import neuron
 from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
 from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
+from snncc.frontends.twin import twin_of
 from snncc.ir import ops
 from snncc.ir.interpret import interpret
 from snncc.models.neuron_multilevel import MultiLevel
@@ -218,3 +219,13 @@ def test_an_instance_of_a_function_is_no_obstacle() -> None:
     assert parameters(network[1]).levels == 4
     recorded = record(network, np.ones((2, 3)))
     assert [spikes.shape for spikes in recorded.spikes["1"]] == [(2, 3)]
+
+
+def test_a_state_that_a_gradient_leads_through_is_copied_without_it() -> None:
+    network: Any = nn.Linear(3, 3)
+    network.state = network(torch.ones(1, 3))
+    network.memories = {"v": network.state * 2}
+    twin: Any = twin_of(network)
+    assert not twin.training
+    assert torch.equal(twin.state, network.state.detach())
+    assert twin.memories["v"].is_leaf
