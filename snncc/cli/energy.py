@@ -40,7 +40,8 @@ RATES_OPTIONS = (
 @all_of(MODEL, *MODEL_OPTIONS, DATA, LIMIT, *RATES_OPTIONS)
 @click.option(
     "--energy-model", "prices", default="paper-45nm", show_default=True, metavar="NAME|FILE",
-    help="What an operation costs: paper-45nm, counted-45nm, or a file of your own.",
+    help="What an operation costs: paper-45nm, counted-45nm, loihi1-davies2018, loihi1-sanafe, "
+    "or a file of your own.",
 )  # fmt: skip
 @form("text", "json", "csv")
 def energy(model: str, prices: str, form: str, **options: Any) -> int:
@@ -124,6 +125,8 @@ def _refuse_unfit(
     estimates = rates is not None or prices.scope.operations.value == "estimated"
     if rates is not None and data is not None:
         _unfit("--rates and --data are given, wanted one of them")
+    if rates is not None and prices.scope.operations.value == "events":
+        _unfit(f"{prices.name} prices events that took place, and --rates holds none")
     if (convention or counter_heads) and not estimates:
         _unfit(f"{prices.name} counts operations, a convention estimates them")
     if counter_heads and convention not in (None, "spikingformer"):

@@ -24,10 +24,26 @@ CONSTANTS: Mapping[str, Rule] = MappingProxyType(
             "mac_int8",
             "ac_int8",
             "mult_int8",
+            "synaptic_op_conv",
+            "synaptic_op_dense",
+            "neuron_access",
+            "neuron_update_active",
+            "neuron_update_inactive",
+            "spike",
         )
     }
 )
-"""Energy of one operation: ``ac`` is an addition, ``mac`` a multiplication and an addition."""
+"""Energy of one operation: ``ac`` is an addition, ``mac`` a multiplication and an addition.
+
+The others are events on a chip. ``neuron_access`` is paid by each neuron at each step,
+``neuron_update_active`` by those with a current, ``neuron_update_inactive`` by those without.
+"""
+
+PAIRS = ("fp32", "int8")
+"""The precisions of which a model of operations may give a ``mac`` and an ``ac``."""
+
+ARITHMETIC = ("mac_fp32", "ac_fp32", "mac_int8", "ac_int8", "mult_int8")
+"""The constants of models that price operations; the others are of models that price events."""
 
 
 class EnergyModelError(FactError):
@@ -38,8 +54,11 @@ class EnergyModelError(FactError):
 class Scope:
     """Which operations a model multiplies its constants with."""
 
-    operations: Fact[str] = fact(choices=("estimated", "counted"))
-    """``estimated``: dense operations times firing rate. ``counted``: what took place."""
+    operations: Fact[str] = fact(choices=("estimated", "counted", "events"))
+    """``estimated``: dense operations times firing rate. ``counted``: what took place.
+
+    ``events``: what took place on a chip, updates of neurons and spikes among it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +93,13 @@ def load_energy_model(name_or_path: str | Path) -> EnergyModel:
     )
     if not model.constants:
         raise file.refusal("constants", "holds no constant")
+    of_events = model.scope.operations.value == "events"
+    for key in model.constants:
+        if of_events is (key in ARITHMETIC):
+            kind = "events" if of_events else "operations"
+            raise file.refusal(f"constants.{key}", f"does not go with a model of {kind}")
+    if not of_events and not any({f"mac_{p}", f"ac_{p}"} <= model.constants.keys() for p in PAIRS):
+        raise file.refusal("constants", "has no mac and ac of the same precision")
     if not model.leaves_out:
         raise file.refusal("leaves_out", "is empty: no model covers everything")
     return model

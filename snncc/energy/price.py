@@ -7,15 +7,14 @@ an operation is an addition (AC), else a multiplication and an addition (MAC).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snncc.energy.load import EnergyModel
+from snncc.energy.load import PAIRS, EnergyModel
 from snncc.execute.counts import Counts, OpCount
 
 SCHEMA = "snncc.energy/1"
-PRECISIONS = ("fp32", "int8")
 MJ_PER_PJ = 1e-9
 PRICED = ("conv", "linear", "matmul", "mask")
 """The kinds of ops that cost energy under every model: products with weights or of two values."""
@@ -116,7 +115,7 @@ def price(of: Iterable[Load], model: EnergyModel, precision: str = "fp32") -> En
 def precisions_of(model: EnergyModel) -> tuple[str, ...]:
     """Return the precisions for which a model has both constants."""
     constants = model.constants
-    return tuple(p for p in PRECISIONS if {f"mac_{p}", f"ac_{p}"} <= constants.keys())
+    return tuple(p for p in PAIRS if {f"mac_{p}", f"ac_{p}"} <= constants.keys())
 
 
 def document(
@@ -128,7 +127,14 @@ def document(
     operations are estimated although the model would count them.
     """
     priced = [price(of, model, precision) for precision in precisions_of(model)]
-    first = priced[0]
+    return document_of(network, priced, facts)
+
+
+def document_of(
+    network: str, priced: Sequence[Energy], facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the document of energies under one model; its layers are of the first."""
+    first, model = priced[0], priced[0].model
     return {
         "schema": SCHEMA,
         "model": network,

@@ -52,6 +52,7 @@ def test_the_published_figure_of_8_768_stands_beside(snncc: Snncc) -> None:
         ((*RATES[:3], "nowhere.csv"), "SNN503"),
         ((*RATES, "--convention", "sdt", "--counter-heads", 12), "SNN504"),
         ((*RATES, "--data", "x.npz"), "SNN504"),
+        ((*RATES, "--energy-model", "loihi1-sanafe"), "SNN504"),
         (
             ("energy", SMALL, "--data", "x", "--energy-model", "counted-45nm", "--convention",
              "sdt"),

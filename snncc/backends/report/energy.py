@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from snncc.artefact import Artefact
 from snncc.energy.conventions import SPIKINGFORMER, Rates, estimates, rates_of
+from snncc.energy.events import event_document
 from snncc.energy.load import EnergyModel
 from snncc.energy.price import document, loads
 from snncc.energy.published import published
@@ -75,7 +76,9 @@ def energy_csv(energy: Mapping[str, Any]) -> str:
 def _measured(name: str, graph: Graph, x: Array, model: EnergyModel, way: Way) -> dict[str, Any]:
     counts = count(graph, x)
     facts = {"samples": counts.samples, "time_steps": counts.steps}
-    if model.scope.operations.value != "estimated":
+    if model.scope.operations.value == "events":
+        return event_document(name, counts, model, facts)
+    if model.scope.operations.value == "counted":
         return document(name, loads(counts, model), model, facts)
     of = estimates(graph, rates_of(counts, graph), way.convention, way.counter_heads)
     return document(name, of, model, {**facts, **_said(name, way)})

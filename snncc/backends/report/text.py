@@ -42,6 +42,8 @@ def energy_lines(document: Mapping[str, Any]) -> Iterator[str]:
             f"{document['energy_model']}, {precision}: {totals['energy_mj']:.6g} mJ a sample, "
             f"{si(totals['mac'])} MAC and {si(totals['ac'])} AC {document['operations']}\n"
         )
+    for event, of in document.get("events", {}).items():
+        yield f"  {event}: {si(of['count'])}, {energy(of['energy_mj'])}\n"
     if document.get("convention"):
         heads = document.get("counter_heads")
         yield f"  convention: {document['convention']}" + (f", {heads} heads\n" if heads else "\n")
