@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -146,7 +148,8 @@ def _is_text(start: bytes) -> bool:
 
 def _load(path: Path, *, trust_pickle: bool) -> Any:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # the finding says more
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, OSError) as error:
         raise _load_fault(path, error) from error
@@ -161,9 +164,11 @@ def _load(path: Path, *, trust_pickle: bool) -> Any:
 def _load_fault(path: Path, error: Exception) -> SnnccError:
     text = str(error)
     named = re.search(r"GLOBAL ([\w.]+)|class ([\w.]+) |global ([\w.]+) ", text)
-    if "Unsupported" in text or named:
-        code = next((g for g in named.groups() if g), "") if named else ""
-        message = f"`{path}` wants to call `{code or 'code'}`; nothing of it was run"
+    code = next((g for g in named.groups() if g), "") if named else ""
+    if "Unsupported" in text:
+        code = code or _first_call(path)
+    if code:
+        message = f"`{path}` wants to call `{code}`; nothing of it was run"
         hint = "save the `state_dict()` alone; or `--trust-pickle`, if you know who made the file"
         return fault(rules.PICKLED_CODE, path, message, hint)
     cut_off = ("truncated", "Ran out of input", "central directory", "unexpected EOF", "corrupt")
@@ -171,6 +176,23 @@ def _load_fault(path: Path, error: Exception) -> SnnccError:
         return fault(rules.TRUNCATED_CHECKPOINT, path, f"`{path}` ends too early or is damaged")
     reason = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     return fault(rules.NOT_A_CHECKPOINT, path, f"`{path}` is no checkpoint: {reason}")
+
+
+def _first_call(path: Path) -> str:
+    """Return the first name that a bare pickle looks up, or nothing; the pickle is only read."""
+    texts: list[str] = []
+    try:
+        with path.open("rb") as file:
+            for op, argument, _ in pickletools.genops(file):
+                if op.name == "STACK_GLOBAL":
+                    return ".".join(texts[-2:])
+                if op.name in ("GLOBAL", "INST"):
+                    return str(argument).replace(" ", ".")
+                if isinstance(argument, str):
+                    texts.append(argument)
+    except (ValueError, EOFError, OSError):
+        pass  # cut short, or an archive
+    return ""
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:

@@ -164,12 +164,13 @@ def test_weights_that_are_not_finite(tmp_path: Path, value: float) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["zip", "old format", "bare pickle", "beside weights"])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("how", ["zip", "old format", "2", "4", "5", "beside weights"])
 def test_code_in_a_file_is_named_and_never_run(tmp_path: Path, how: str) -> None:
     path, target = tmp_path / "c.pth", tmp_path / "was_run"
     payload = Payload(target)
-    if how == "bare pickle":
-        path.write_bytes(pickle.dumps({"state_dict": payload}, protocol=2))
+    if how.isdecimal():
+        path.write_bytes(pickle.dumps({"state_dict": payload}, protocol=int(how)))
     else:
         stored = {"state_dict": dict(WEIGHTS), "x": payload} if how == "beside weights" else payload
         torch.save(stored, path, _use_new_zipfile_serialization=how != "old format")
@@ -177,6 +178,13 @@ def test_code_in_a_file_is_named_and_never_run(tmp_path: Path, how: str) -> None
     assert code == "SNN104"
     assert f"`{os.system.__module__}.system`" in message
     assert not target.exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pickle_without_code_is_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    path.write_bytes(pickle.dumps({"epoch": 3}, protocol=4))
+    assert refusal(path)[0] == "SNN102"
 
 
 def test_a_whole_module_needs_trust(tmp_path: Path) -> None:
