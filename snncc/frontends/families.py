@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from torch import nn
@@ -53,6 +54,9 @@ ARGUMENT_NAMES: Mapping[str, tuple[str, ...]] = {
     "connect": ("connect", "connect_f"),
 }
 """Under which names training programs store what no shape tells."""
+
+ABOVE_ZERO = ("v_threshold", "attn_v_threshold")
+"""Options of every family that have no meaning at or below zero."""
 
 NOT_HEEDED: Mapping[str, tuple[str, ...]] = {
     "qkformer-cifar": ("heads",),
@@ -150,6 +154,8 @@ def parse_settings(
                 parsed[name] = parse_value(text, architecture.options[name])
             except ValueError as error:
                 problem = f"`{name}={text}`: {error}"
+        if name in ABOVE_ZERO and name in parsed and parsed[name] <= 0:
+            problem = f"`{name}={text}`: wanted more than 0"
         if name in parsed and parsed[name] != fixed.get(name, parsed[name]):
             problem = f"`{name}={text}`, but it is {fixed[name]}"
         if problem:
@@ -171,7 +177,10 @@ def parse_value(text: str, like: object) -> Any:
         return text
     kind = int if isinstance(like, int) else float
     try:
-        return kind(text)
+        value = kind(text)
+        if isfinite(value):
+            return value
+        raise ValueError
     except ValueError:
         raise ValueError(f"wanted {'a whole number' if kind is int else 'a number'}") from None
 

@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -74,7 +74,7 @@ def load_model(
     if network is not None:
         averaged, settings = _averaged(settings or {})
         _no_settings(settings, "a network of your own")
-        weights = read_checkpoint(spec, trust_pickle=trust_pickle, averaged=averaged)
+        weights = _opened(spec, trust_pickle=trust_pickle, averaged=averaged)
         made = _from_factory(network, shape)
         load_weights(made.module, weights.tensors, f"`{network}`")
         return made
@@ -135,7 +135,7 @@ def _from_checkpoint(
     spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | None, *, trust_pickle: bool
 ) -> Model:
     averaged, settings = _averaged(settings)
-    checkpoint = read_checkpoint(spec, trust_pickle=trust_pickle, averaged=averaged)
+    checkpoint = _opened(spec, trust_pickle=trust_pickle, averaged=averaged)
     if checkpoint.module is not None:
         _no_settings(settings, "a pickled network")
         return _checked(checkpoint.module, None, shape, Path(spec).stem)
@@ -144,6 +144,12 @@ def _from_checkpoint(
     load_weights(module, found.tensors, found.architecture.name, dead=DEAD)
     provenance = (*found.provenance, *_choice(checkpoint, averaged=averaged))
     return _model(module, found.architecture, shape, provenance, _labels(checkpoint))
+
+
+def _opened(spec: str, *, trust_pickle: bool, averaged: bool) -> Checkpoint:
+    """Return the checkpoint; a trusted pickle finds its classes where a factory would."""
+    with _importable_from(Path.cwd()) if trust_pickle else nullcontext():
+        return read_checkpoint(spec, trust_pickle=trust_pickle, averaged=averaged)
 
 
 def _averaged(settings: Mapping[str, str]) -> tuple[bool, Mapping[str, str]]:

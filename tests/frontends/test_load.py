@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,9 @@ def test_settings_go_before_arguments(tmp_path: Path) -> None:
     [
         ({"heads": "five"}, "`heads=five`: wanted a whole number"),
         ({"tau": "x"}, "`tau=x`: wanted a number"),
+        ({"tau": "nan"}, "`tau=nan`: wanted a number"),
+        ({"v_threshold": "inf"}, "`v_threshold=inf`: wanted a number"),
+        ({"v_threshold": "-1"}, "`v_threshold=-1`: wanted more than 0"),
         ({"heads": "5"}, "dim must be a multiple of heads, got 32 and 5"),
         ({"heads": "0"}, "heads must be at least 1, got 0"),
         ({"tau": "0.5"}, "tau must be above 1, got 0.5"),
@@ -240,6 +245,15 @@ def test_a_pickled_module(tmp_path: Path) -> None:
     assert refusals(path, trust_pickle=True)[0][0] == "SNN112"
     model = load_model(path, trust_pickle=True, example_shape=(4,))
     assert (type(model.module), model.name) == (nn.Linear, "net")
+
+
+def test_a_pickled_module_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_net.py").write_text("from torch import nn\nclass Net(nn.Linear): pass\n")
+    program = "import torch, own_net; torch.save(own_net.Net(4, 2), 'net.pth')"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    model = load_model("net.pth", trust_pickle=True, example_shape=(4,))
+    assert type(model.module).__name__ == "Net"
 
 
 def test_the_digits_example() -> None:
