@@ -148,11 +148,14 @@ def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, 
 
 
 def summary(compiled: Compiled) -> str:
-    """Return one line on a compiled model: findings, layers, and what quantization lost."""
-    quality = compiled.quality
+    """Return what to say of a compiled model: how far it is the module, and what was lost."""
+    quality, agreed = compiled.quality, compiled.agreement
     equal = min((q.equal_spikes for q in quality.layers.values()), default=1.0)
     exact = sum(layer.plan.exact for layer in compiled.layers)
     return (
+        f"float graph and PyTorch: {agreed.spikes_compared:,} spikes of {agreed.samples} samples, "
+        f"{agreed.differing} differ ({agreed.near_threshold} of them at the threshold), "
+        f"answers within {agreed.output_error:.1e}\n"
         f"{compiled.name} for {compiled.target.name}: {counted(compiled.diagnostics)}; "
         f"{len(compiled.layers)} neuron layers, {exact} in the exact regime; "
         f"same answer as float on {100 * quality.same_answer:.1f} % of {quality.samples} samples, "
