@@ -10,6 +10,11 @@ EXIT_OUR_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 101, 130, 141
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    from snncc.cli.guard import guarded
+    try:
+        from snncc.cli.guard import guarded
 
-    sys.exit(guarded(sys.argv[1:] if arguments is None else arguments))
+        code = guarded(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while our own imports run
+        sys.stderr.write("interrupted\n")
+        code = EXIT_INTERRUPTED
+    sys.exit(code)

@@ -89,6 +89,18 @@ def test_an_interrupt_is_130(snncc: Snncc, failing: Callable[[BaseException], No
     assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
 
 
+def test_an_interrupt_before_the_first_line_is_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guard, "guarded", interrupted)
+    with pytest.raises(SystemExit) as left:
+        package.cli.main([])
+    assert (left.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+
+
 def test_main_leaves_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "guarded", len)
     with pytest.raises(SystemExit) as left:
