@@ -28,6 +28,11 @@ def test_the_policy_is_one(tmp_path: Path) -> None:
     assert configured_policy(tmp_path) == Policy("grid", "float", 4, (known,))
 
 
+def test_the_usual_policy_is_told() -> None:
+    assert f"counts of up to {Policy().multi_level} pass (`SNN209`)" in TEXT
+    assert (Policy().encoder, Policy().head) == ("any", "float")
+
+
 def test_the_commands_are_commands() -> None:
     for line in block("sh").splitlines():
         _, name, *arguments = shlex.split(line)
