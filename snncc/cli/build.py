@@ -68,12 +68,9 @@ def compile_(  # noqa: PLR0913 - one for each option
     samples = dataset.inputs if dataset else None
     with working("compiling"):
         compiled = compile_checked(
-            checked,
-            target=chip,
-            calibration=samples,
-            weight_bits=weight_bits,
+            checked, target=chip, calibration=samples, weight_bits=weight_bits,
             multi_level=multi_level,
-        )
+        )  # fmt: skip
     made_of = provenance(model, data, options, loaded.provenance)
     with working("running the data"):
         deployed = deploy(compiled, dataset, made_of)

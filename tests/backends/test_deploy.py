@@ -28,11 +28,13 @@ class Net(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.stem, self.fc, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-        self.first, self.second = nn.Identity() if real else LIF(v_threshold=0.1), LIF()
+        self.first, self.second, self.real = LIF(v_threshold=0.1), LIF(), real
 
     def forward(self, x: Tensor) -> Tensor:
-        current = self.first(self.stem(x.expand(3, *x.shape)))
-        return self.head(self.second(self.fc(current))).mean(0)
+        current = self.stem(x.expand(3, *x.shape))
+        spikes = self.first(current)
+        read = spikes + current if self.real else spikes
+        return self.head(self.second(self.fc(read))).mean(0)
 
 
 def compiled(**options: object) -> Compiled:

@@ -295,7 +295,7 @@ def test_shapes_that_do_not_meet(
 def test_every_op_is_tried() -> None:
     by_hand = {
         "input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign",
-        "round_shift", "thermometer",
+        "round_shift", "thermometer", "compare",
     }  # fmt: skip
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
 
