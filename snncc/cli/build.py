@@ -65,11 +65,10 @@ def compile_(  # noqa: PLR0913 - one for each option
         checked = check_model(loaded, allow=allow, policy=policy)
     require_weights(checked.graph, checked.name)
     dataset = data_of(data, checked.graph, limit) if data else None
-    samples = dataset.inputs if dataset else None
     with working("compiling"):
         compiled = compile_checked(
-            checked, target=chip, calibration=samples, weight_bits=weight_bits,
-            multi_level=multi_level,
+            checked, target=chip, calibration=dataset.inputs if dataset else None,
+            weight_bits=weight_bits, multi_level=multi_level,
         )  # fmt: skip
     made_of = provenance(model, data, options, loaded.provenance)
     with working("running the data"):
