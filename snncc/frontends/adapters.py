@@ -55,7 +55,9 @@ def _no_tau(module: Any) -> None:
 
 
 def _learnt_tau(module: Any) -> float:
-    """``1 / tau`` is the sigmoid of the parameter ``w``."""
+    """``1 / tau`` is the sigmoid of the parameter ``w``; without weights, what it starts from."""
+    if module.w.is_meta and hasattr(module, "init_tau"):
+        return float(module.init_tau)
     if module.w.is_meta:
         raise UnknownNeuronError("its `tau` is learnt, and the model has no weights")
     return float(1 / module.w.detach().double().sigmoid())
