@@ -148,6 +148,8 @@ def _product(b: Builder, chooser: Value, x: Operand) -> Value | None:
     factor = as_number(x)
     if factor is None:
         return b.emit(ops.Mask, _value(x), chooser)
+    if factor == 1:
+        return chooser
     return None if factor == 0 else b.emit(ops.Scale, chooser, factor=factor)
 
 
@@ -155,7 +157,7 @@ def _masked_fill(b: Builder, a: Arguments, out: Shape) -> Any:
     return _where(b, {"condition": a["mask"], "self": a["value"], "other": a["self"]}, out)
 
 
-def _index_put(b: Builder, a: Arguments, out: Shape) -> Any:
+def index_put(b: Builder, a: Arguments, out: Shape) -> Any:
     """``x[x > 1] = 0``: one mask for all places, one number for all that it holds."""
     masks, value = a["indices"], a["values"]
     if len(masks) != 1 or a.get("accumulate") or as_number(value) is None:
@@ -184,9 +186,9 @@ CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.bitwise_not": _bitwise_not,
     "aten.logical_and": _and,
     "aten.bitwise_and": _and,
+    "aten.__and__": _and,
     "aten.sign": _sign,
     "aten.heaviside": _heaviside,
     "aten.where": _where,
     "aten.masked_fill": _masked_fill,
-    "aten.index_put": _index_put,
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from snncc.frontends import aten_compare as compare
 from snncc.frontends.aten_views import expanded, reshaped, sliced
 from snncc.frontends.build import Border, Builder, Dynamic, Static, Value, number
 from snncc.ir import ops
@@ -69,10 +70,10 @@ def _select_scatter(b: Builder, a: Arguments, out: Shape) -> Value:
 
 
 def _index_put(b: Builder, a: Arguments, out: Shape) -> Any:
-    """Whole places of one axis, listed; anything else, or a sum, is no move of values."""
+    """Whole places of one axis, listed, or one number for all that a comparison chooses."""
     given = [(axis, index) for axis, index in enumerate(a["indices"]) if index is not None]
     if len(given) != 1 or a.get("accumulate") or not isinstance(given[0][1], Static):
-        return NotImplemented
+        return compare.index_put(b, a, out)
     axis, places = given[0][0], given[0][1].tensor
     if places.ndim != 1 or places.is_meta or places.dtype == torch.bool:
         return NotImplemented

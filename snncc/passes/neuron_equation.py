@@ -142,17 +142,13 @@ def _with_currents(
 ) -> Iterator[Update]:
     """Return the first update with the potential told from the current.
 
-    Where the first potential is the first current, and all steps have the same, it is both.
+    Where the first potential is its current alone, and all steps have the same, it is both.
     """
     nodes = {node.name: node for node in _path(arithmetic, first)}
-    threshold = start.factor * first.threshold + start.offset or Fraction(1)
+    if not later and not update.currents:
+        yield from (_split(update, start, node, Fraction(1)) for node in nodes.values())
     if not later:
-        if update.currents:
-            yield update
-            return
-        share = -update.gated if update.gated else -update.kick / threshold
-        for node in nodes.values():
-            yield _split(update, start, node, update.keep - share)
+        yield update
         return
     known = {name for name, _ in update.currents}
     for name, gain in later[0].currents:

@@ -11,11 +11,11 @@ import numpy as np
 from snncc.ir.graph import Graph, Op, Shape, Source, Weight
 from snncc.ir.ops import Add, Concat, Constant, Expand, Neuron, Reshape, Scale, Slice
 from snncc.passes.neuron_equation import Currents, Equation
-from snncc.passes.recurrence import Chain, Comparison
+from snncc.passes.recurrence import Answer, Chain
 
 
 class NeuronWriter:
-    """Adds to ``ops`` and ``weights``; the comparisons keep their names and become views."""
+    """Adds to ``ops`` and ``weights``; what its spikes were keeps its name and becomes a view."""
 
     def __init__(
         self,
@@ -33,20 +33,20 @@ class NeuronWriter:
         self.source: Source = graph[potential].source
         self.name = self._fresh(self.source.module or "neuron")
 
-    def write(self, compared: Mapping[str, Comparison]) -> None:
-        """Write the neuron, and each comparison as what the neuron gives in its step."""
+    def write(self, answers: Mapping[str, Answer]) -> None:
+        """Write the neuron, and each answer as what the neuron gives in its step."""
         spikes = self._add(Neuron, self._current(), name=self.name, **self._fields())
         cut: dict[int, str] = {}
-        for name, (firing, factor, offset) in compared.items():
-            step = self.steps[firing]
+        for name, answer in answers.items():
+            step = self.steps[answer.firing]
             if step not in cut:
                 cut[step] = self._add(Slice, spikes, axis=0, start=step, stop=step + 1)
-            if (factor, offset) == (1, 0):
+            if answer.is_spike:
                 self._add(Reshape, cut[step], name=name, shape=self.shape)
             else:
                 spike = self._add(Reshape, cut[step], shape=self.shape)
-                turned = self._add(Scale, spike, factor=float(factor))
-                self._add(Add, turned, self._constant(Fraction(offset)), name=name)
+                turned = self._add(Scale, spike, factor=float(answer.factor))
+                self._add(Add, turned, self._constant(answer.offset), name=name)
 
     def _fields(self) -> dict[str, Any]:
         neuron = self.neuron

@@ -89,12 +89,16 @@ class _Raising:
         self._hold_apart(neuron, compared)
         self._hold_private(chain, compared)
         writer = NeuronWriter(self.graph, self.ops, self.weights, chain, neuron)
-        writer.write({name: self.arithmetic.comparisons[name] for name in compared})
+        writer.write({name: self.arithmetic.answers[name] for name in compared})
 
     def _compared(self, chain: Chain) -> list[str]:
-        """Return the comparisons of a chain."""
-        every = self.arithmetic.comparisons.items()
-        return [name for name, found in every if found.firing in chain.firings]
+        """Return the comparisons of a chain, and what else is its spike."""
+        compare = self.arithmetic.comparisons
+        return [
+            name
+            for name, found in self.arithmetic.answers.items()
+            if found.firing in chain.firings and (found.is_spike or name in compare)
+        ]
 
     def _hold_shapes(self, chain: Chain, compared: list[str]) -> None:
         shape = self.graph.type_of(chain.firings[0].potential).shape

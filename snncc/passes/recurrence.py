@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from snncc.ir.graph import Op, Source, Weights
 from snncc.passes import polynomial as poly
@@ -40,15 +40,20 @@ class Affine(NamedTuple):
     offset: Fraction
 
 
-class Comparison(NamedTuple):
-    """What a comparison answers: ``offset + factor * firing``."""
+class Answer(NamedTuple):
+    """What a value is that is made of one spike alone: ``offset + factor * firing``."""
 
     firing: Firing
-    factor: int
-    offset: int
+    factor: Fraction
+    offset: Fraction
+
+    @property
+    def is_spike(self) -> bool:
+        """Whether it is the spike itself."""
+        return self.factor == 1 and self.offset == 0
 
 
-Reach = frozenset[tuple[Firing, Literal["potential", "spike"]]]
+Reach: TypeAlias = frozenset[tuple[Firing, Literal["potential", "spike"]]]
 
 
 class Arithmetic:
@@ -91,23 +96,42 @@ class Arithmetic:
         return None
 
     @cached_property
-    def comparisons(self) -> Mapping[str, Comparison]:
-        """What each comparison of a computed value answers, in the order of the graph."""
-        found: dict[str, Comparison] = {}
+    def answers(self) -> Mapping[str, Answer]:
+        """All values that are made of one spike alone: comparisons, and what is made of them."""
+        found: dict[str, Answer] = {}
         for op in self.ops.values():
-            if op.kind == "compare":
-                found[op.name] = self._comparison(op, found)
+            answer = self._answer(op, found)
+            if answer is not None:
+                found[op.name] = answer
         return found
 
-    def _comparison(self, op: Any, before: Mapping[str, Comparison]) -> Comparison:
+    @cached_property
+    def comparisons(self) -> Mapping[str, Answer]:
+        """What each comparison answers."""
+        return {n: answer for n, answer in self.answers.items() if self.ops[n].kind == "compare"}
+
+    def _answer(self, op: Any, before: Mapping[str, Answer]) -> Answer | None:
+        if op.kind == "compare":
+            return self._comparison(op, before)
+        made = [before.get(name) for name in op.inputs]
+        if op.kind == "scale" and made[0]:
+            firing, factor, offset = made[0]
+            return Answer(firing, factor * Fraction(op.factor), offset * Fraction(op.factor))
+        if op.kind not in ("add", "mask") or not any(made):
+            return None
+        numbers = [self.number(name) for name in op.inputs]
+        x, y = (m or n for m, n in zip(made, numbers, strict=True))
+        return _sum(x, y) if op.kind == "add" else _product(x, y)
+
+    def _comparison(self, op: Any, before: Mapping[str, Answer]) -> Answer:
         """``factor p + offset >= threshold`` turns round where the factor is negative."""
+        if op.inputs[0] in before:
+            return _of_spike(before[op.inputs[0]], Fraction(op.threshold), op.strict)
         bottom, factor, offset = self.affine_path(op.inputs[0])[-1]
-        threshold = (Fraction(op.threshold) - offset) / factor
-        if bottom in before:
-            return _of_spike(before[bottom], threshold, factor > 0, op.strict)
+        threshold, one = (Fraction(op.threshold) - offset) / factor, Fraction(1)
         if factor > 0:
-            return Comparison(Firing(bottom, threshold, op.strict), 1, 0)
-        return Comparison(Firing(bottom, threshold, not op.strict), -1, 1)
+            return Answer(Firing(bottom, threshold, op.strict), one, 0 * one)
+        return Answer(Firing(bottom, threshold, not op.strict), -one, one)
 
     @cached_property
     def firings(self) -> Mapping[str, tuple[Firing, ...]]:
@@ -134,8 +158,8 @@ class Arithmetic:
             if name in self.firings:
                 own: Reach = frozenset((f, "potential") for f in self.firings[name])
                 self._reach[name] = own
-            elif name in self.comparisons:
-                self._reach[name] = frozenset({(self.comparisons[name].firing, "spike")})
+            elif name in self.answers:
+                self._reach[name] = frozenset({(self.answers[name].firing, "spike")})
             else:
                 self._reach[name] = self.origin(name)
         return self._reach[name]
@@ -164,15 +188,14 @@ class Arithmetic:
     def _new_term(self, name: str, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
         if name == before.potential:
             return poly.atom(POTENTIAL)
-        if name in self.comparisons and self.comparisons[name].firing == before:
-            _, factor, offset = self.comparisons[name]
-            spike = poly.scaled(poly.atom(SPIKE), Fraction(factor))
-            return poly.plus(spike, poly.constant(Fraction(offset)))
+        if name in self.answers and self.answers[name].firing == before:
+            _, factor, offset = self.answers[name]
+            return poly.plus(poly.scaled(poly.atom(SPIKE), factor), poly.constant(offset))
         number = self.number(name)
         if number is not None:
             return poly.constant(number)
         depends = any(firing == before for firing, _ in self.reach(name))
-        if not depends or name in self.comparisons or name in self.firings:
+        if not depends or name in self.answers or name in self.firings:
             return poly.atom(name)
         return self._combined(self.ops[name], before, known)
 
@@ -187,15 +210,47 @@ class Arithmetic:
         return poly.times(terms[0], terms[1], spikes=(SPIKE,))
 
 
-def _of_spike(spike: Comparison, threshold: Fraction, rising: bool, strict: bool) -> Comparison:
-    """Return what the comparison of a comparison's answer, 0 or 1, with a threshold answers."""
+Term: TypeAlias = "Answer | Fraction | None"
 
-    def answer(value: int) -> int:
-        at = value == threshold and not strict
-        return int(at or (value > threshold if rising else value < threshold))
+
+def _sum(x: Term, y: Term) -> Answer | None:
+    if x is None or y is None:
+        return None
+    if not isinstance(x, Answer):
+        x, y = y, x
+    if not isinstance(x, Answer):
+        return None
+    if not isinstance(y, Answer):
+        return x._replace(offset=x.offset + y)
+    if x.firing != y.firing:
+        return None
+    return Answer(x.firing, x.factor + y.factor, x.offset + y.offset)
+
+
+def _product(x: Term, y: Term) -> Answer | None:
+    """A spike times itself is itself."""
+    if x is None or y is None:
+        return None
+    if not isinstance(x, Answer):
+        x, y = y, x
+    if not isinstance(x, Answer):
+        return None
+    if not isinstance(y, Answer):
+        return Answer(x.firing, x.factor * y, x.offset * y)
+    if x.firing != y.firing:
+        return None
+    factor = x.factor * y.offset + x.offset * y.factor + x.factor * y.factor
+    return Answer(x.firing, factor, x.offset * y.offset)
+
+
+def _of_spike(spike: Answer, threshold: Fraction, strict: bool) -> Answer:
+    """Return what the comparison of such a value with a threshold answers."""
+
+    def answer(value: Fraction) -> Fraction:
+        return Fraction(int(value > threshold or (value == threshold and not strict)))
 
     silent, fired = answer(spike.offset), answer(spike.offset + spike.factor)
-    return Comparison(spike.firing, fired - silent, silent)
+    return Answer(spike.firing, fired - silent, silent)
 
 
 @dataclass(frozen=True)
