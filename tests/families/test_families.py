@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snncc.compiler import Compiled, compile_model
+from snncc.compiler import Compiled, check_model, compile_model
+from snncc.diagnostics.core import Severity, SnnccError
 from snncc.execute.executor import Executor
 from snncc.frontends.load import from_module
+from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph
 from snncc.models.zoo import ARCHITECTURES
 from snncc.targets.load import load_target
@@ -30,7 +32,7 @@ EVENTS: dict[str, Any] = {"widths": (8, 8, 8), "img_size": 32, "T": 3}
 SUMS = ("SNN201",)
 """Spikes added to spikes are read by weighted layers."""
 FLOATS = ("SNN202",)
-"""Convolutions in a row, with no neuron between."""
+"""Convolutions read the membrane: those of shortcuts that change its shape."""
 
 Case = tuple[dict[str, Any], tuple[str, ...]]
 
@@ -43,14 +45,14 @@ ONE_EACH: dict[str, Case] = {
     "sew-resnet-dvs-iand": (EVENTS, ()),
     "ms-resnet18": (RESNET, FLOATS),
     "sdt-8-512": (IMAGE, ()),
-    "meta-spikeformer-8-512": ({**PYRAMID, "T": 2}, FLOATS),
+    "meta-spikeformer-8-512": ({**PYRAMID, "T": 2}, ()),
     "e-spikeformer-base-m": (PYRAMID, ()),
-    "e-spikeformer-large-12-768": ({**PYRAMID, "dims": (8, 16, 32), "depths": (1,)}, FLOATS),
+    "e-spikeformer-large-12-768": ({**PYRAMID, "dims": (8, 16, 32), "depths": (1,)}, ()),
     "qkformer-cifar-4-384": ({**CIFAR, "depth": 3}, SUMS),
     "msvit-cifar-4-384": ({**CIFAR, "depth": 3}, SUMS),
     "spikeyolo-n": (
         {"width": 8, "repeats": (1, 1, 1, 1), "img_size": 64, "classes": 2, "T": 2},
-        FLOATS,
+        (),
     ),
 }
 
@@ -73,18 +75,18 @@ OTHERS: dict[str, Case] = {
     "sdt-cifar-2-512": ({**CIFAR, "depth": 2, "T": 4}, ()),
     "sdt-dvs-2-256": ({**CIFAR, "T": 3}, ()),
     "sdt-gesture-2-256": ({**CIFAR, "img_size": 32}, ()),
-    "meta-spikeformer-8-384": ({**PYRAMID, "depths": (2, 1), "T": 4, "kd": True}, FLOATS),
+    "meta-spikeformer-8-384": ({**PYRAMID, "depths": (2, 1), "T": 4, "kd": True}, ()),
     "e-spikeformer-base-t": ({**PYRAMID, "depths": (2, 1)}, ()),
     "e-spikeformer-large-12-512": (
         {**PYRAMID, "dims": (8, 16, 32), "depths": (2,), "kd": False, "heads": 2},
-        FLOATS,
+        (),
     ),
     "qkformer-10-512": (STAGES, SUMS),
     "msvit-10-512": (STAGES, SUMS),
     "msvit-cifar100-4-384": ({**CIFAR, "depth": 3}, SUMS),
     "spikeyolo-m": (
         {"width": 8, "repeats": (2, 1, 1, 1), "img_size": 64, "classes": 2, "T": 2},
-        FLOATS,
+        (),
     ),
 }
 
@@ -107,7 +109,10 @@ def in_steps(graph: Graph, x: Array) -> Array:
 
 
 def held_to_pytorch(compiled: Compiled, x: Array, evaluate: Any) -> dict[str, float]:
-    """Compare all values of all layers; return the rates of the integer neurons."""
+    """Compare all values of all layers with PyTorch's, and with what is proved of them.
+
+    Return the rates of the integer neurons.
+    """
     graph = compiled.integer
     shown = in_steps(graph, x)
     want = evaluate(graph, shown)
@@ -117,6 +122,10 @@ def held_to_pytorch(compiled: Compiled, x: Array, evaluate: Any) -> dict[str, fl
     for name in names:
         got, wanted = run.values[name], want[name]
         assert np.array_equal(got, wanted if got.ndim == wanted.ndim else wanted[0]), name
+        if graph[name].kind != "output":
+            proved = graph.type_of(name).domain
+            assert isinstance(proved, Grid), name
+            assert proved.minimum <= got.min() <= got.max() <= proved.maximum, name
     neurons: Any = graph.of_kind("integer_neuron")
     return {op.name: float(run.values[op.name].mean()) / op.levels for op in neurons}
 
@@ -128,6 +137,9 @@ def compiles(name: str, case: Case, lively: Any, evaluate: Any) -> None:
     example = from_module(model, x[:1])
     target = load_target("loihi2")
     compiled = compile_model(example, target=target, calibration=x.numpy(), allow=allow)
+    found = compiled.checked.diagnostics
+    allowed = {d.rule.code for d in found if (d.allowed_by or "").startswith("option")}
+    assert allowed == set(allow)
     assert compiled.agreement.equal
     assert not compiled.agreement.unmatched
     rates = held_to_pytorch(compiled, x.numpy(), evaluate)
@@ -149,3 +161,18 @@ def test_integers_are_those_of_pytorch(name: str, lively: Any, evaluate: Any) ->
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_forms(name: str, lively: Any, evaluate: Any) -> None:
     compiles(name, OTHERS[name], lively, evaluate)
+
+
+def test_the_spikeformer_is_refused_and_told_why() -> None:
+    """Softmax between time steps and between tokens, and layer norms: no integers for it."""
+    widths = (8, 8, 16, 16, 32, 32)
+    overrides = {**FEW, "img_size": 32, "depth": 2, "T": 3, "widths": widths}
+    model, x = network("spikeformer-dvs-7-3x2x3", overrides)
+    example = from_module(model, x[:1])
+    found = check_model(example).diagnostics
+    codes = {d.rule.code for d in found if d.severity is Severity.ERROR}
+    assert {"SNN150", "SNN202", "SNN203", "SNN205"} <= codes
+    foreign = {d.source.module for d in found if d.rule.code == "SNN205"}
+    assert {"model.blocks.0.norm1", "model"} <= foreign
+    with pytest.raises(SnnccError, match="mixes time steps"):
+        compile_model(example, target=load_target("loihi2"), allow=tuple(sorted(codes)))
