@@ -109,10 +109,10 @@ def _named(graph: Graph) -> Graph:
     names: dict[str, str] = {}
     taken = set(graph.by_name)
     for op in graph.ops:
-        stem, ending, _ = op.name.partition(ENDING)
-        if ending and stem not in taken:
-            names[op.name] = stem
-            taken.add(stem)
+        stem, ending, view = op.name.partition(ENDING)
+        if ending and stem + view not in taken:
+            names[op.name] = stem + view
+            taken.add(stem + view)
     renamed = (
         dataclasses.replace(reading(op, names), name=names.get(op.name, op.name))
         for op in graph.ops

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph, Op, Shape, Source, Weight
 from snncc.ir.ops import Add, Concat, Constant, Expand, Neuron, Reshape, Scale, Slice
 from snncc.passes.neuron_equation import Currents, Equation
@@ -108,3 +110,25 @@ class NeuronWriter:
             count += 1
             name = f"{base}_{count}"
         return name
+
+
+def write_comparison_of_two(
+    ops: dict[str, Op], weights: dict[str, Weight], op: Any, domain: Grid
+) -> None:
+    """Write what comparing a value of two numbers answers: ``offset + factor x``."""
+
+    def answer(value: Fraction) -> int:
+        return int(value > op.threshold or (value == op.threshold and not op.strict))
+
+    low = answer(domain.minimum)
+    factor = (answer(domain.maximum) - low) / domain.step
+    offset = low - factor * domain.minimum
+    scale = Scale(name=op.name, inputs=op.inputs, source=op.source, factor=float(factor))
+    if not offset:
+        ops[op.name] = scale
+        return
+    turned, number = f"{op.name}.turned", f"{op.name}.offset"
+    weights[f"{number}.value"] = np.array(int(offset), np.int16)
+    ops[turned] = dataclasses.replace(scale, name=turned)
+    ops[number] = Constant(name=number, source=op.source, value=f"{number}.value")
+    ops[op.name] = Add(name=op.name, inputs=(turned, number), source=op.source)

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snncc.diagnostics.core import Diagnostic
+from snncc.ir.domain import Grid
 from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op, Weight, without_dead
 from snncc.ir.ops import Foreign
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
 from snncc.passes.neuron_equation import Equation, NearMissError, equation_of, single_step
 from snncc.passes.neuron_proof import prove
-from snncc.passes.neuron_writer import NeuronWriter
-from snncc.passes.recurrence import Arithmetic, Chain, chains
+from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two
+from snncc.passes.recurrence import Answer, Arithmetic, Chain, chains
 from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
 
 
@@ -37,22 +38,33 @@ class RaiseNeurons(Pass):
 
     def run(self, graph: Graph) -> Result:
         """Return the graph with neurons, and what nearly was one."""
-        if not graph.of_kind("compare"):
-            return Result(graph)
-        raising = _Raising(graph)
-        found = tuple(dict.fromkeys(raising.run()))
-        ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
-        return Result(without_dead(graph.replace(ops, weights)), found)
+        found: list[Diagnostic] = []
+        while graph.of_kind("compare"):
+            raising = _Raising(graph)
+            found = list(raising.run())
+            if not raising.raised:
+                if raising.settle():
+                    found = []
+                else:
+                    raising.give_up()
+            ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
+            graph = without_dead(graph.replace(ops, weights))
+        return Result(graph, tuple(dict.fromkeys(found)))
 
 
 class _Raising:
-    """The graph under way: ``ops`` by name, in no order."""
+    """The graph under way: ``ops`` by name, in no order; ``raised`` counts the new neurons.
+
+    A comparison of a spike may be the first step of a neuron that reads it. It is looked at again
+    once the spike is known to be one.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.ops: dict[str, Op] = dict(graph.by_name)
         self.weights: dict[str, Weight] = {}
         self.arithmetic = Arithmetic(graph.by_name, graph.weights)
+        self.raised = 0
 
     def run(self) -> Iterator[Diagnostic]:
         """Raise every chain that is a neuron; yield what keeps the others from it."""
@@ -63,9 +75,27 @@ class _Raising:
                 self._raise(chain, timeless=timeless)
             except NearMissError as miss:
                 yield self._told(chain, miss)
+            else:
+                self.raised += 1
+
+    def settle(self) -> bool:
+        """Turn what compares one of two numbers into that spike or its inverse, if any does."""
+        settled = False
         for op in self.graph.of_kind("compare"):
-            if self.ops[op.name].kind == "compare":
-                self._give_up(op)
+            domain = self.graph.type_of(op.inputs[0]).domain
+            if isinstance(domain, Grid) and domain.hi - domain.lo == 1:
+                write_comparison_of_two(self.ops, self.weights, op, domain)
+                settled = True
+        return settled
+
+    def give_up(self) -> None:
+        """Make what is left foreign; nothing else is known of it."""
+        for op in self.graph.of_kind("compare"):
+            type_ = self.graph.type_of(op.name)
+            self.ops[op.name] = Foreign(
+                name=op.name, inputs=op.inputs, source=op.source, target="compare",
+                shape=type_.shape,
+            )  # fmt: skip
 
     def _is_timeless(self, found: list[Chain]) -> bool:
         """Whether the network has one time step: no line of it compares twice."""
@@ -84,41 +114,53 @@ class _Raising:
         else:
             neuron = equation_of(self.arithmetic, chain)
             prove(self.arithmetic, chain, neuron)
-        compared = self._compared(chain)
-        self._hold_shapes(chain, compared)
-        self._hold_apart(neuron, compared)
-        self._hold_private(chain, compared)
-        writer = NeuronWriter(self.graph, self.ops, self.weights, chain, neuron)
-        writer.write({name: self.arithmetic.answers[name] for name in compared})
+        self._hold_settled(chain)
+        answers = self._answers(chain)
+        self._hold_shapes(chain, answers)
+        self._hold_apart(neuron, answers)
+        self._hold_private(chain)
+        NeuronWriter(self.graph, self.ops, self.weights, chain, neuron).write(answers)
 
-    def _compared(self, chain: Chain) -> list[str]:
-        """Return the comparisons of a chain, and what else is its spike."""
-        compare = self.arithmetic.comparisons
-        return [
-            name
-            for name, found in self.arithmetic.answers.items()
-            if found.firing in chain.firings and (found.is_spike or name in compare)
-        ]
+    def _answers(self, chain: Chain) -> dict[str, Answer]:
+        """Return the comparisons of a chain's potentials, and what else is its spike."""
+        kept = {}
+        for name, answer in self.arithmetic.answers.items():
+            first_hand = name not in self.arithmetic.second_hand
+            written = name in self.arithmetic.comparisons or answer.is_spike
+            if answer.firing in chain.firings and first_hand and written:
+                kept[name] = answer
+        return kept
 
-    def _hold_shapes(self, chain: Chain, compared: list[str]) -> None:
+    def _hold_settled(self, chain: Chain) -> None:
+        """Hold that no potential is made of another layer's spikes that are compared again."""
+        answers, second_hand = self.arithmetic.answers, self.arithmetic.second_hand
+        for firing in chain.firings:
+            for name in self.arithmetic.made_of(firing.potential):
+                if name in second_hand and answers[name].firing not in chain.firings:
+                    message = f"its potential is made of `{name}`, which compares spikes"
+                    raise NearMissError(message, firing.potential)
+
+    def _hold_shapes(self, chain: Chain, answers: Iterable[str]) -> None:
         shape = self.graph.type_of(chain.firings[0].potential).shape
-        for name in (*(f.potential for f in chain.firings), *compared):
+        for name in (*(f.potential for f in chain.firings), *answers):
             if (other := self.graph.type_of(name).shape) != shape:
                 raise NearMissError(f"potentials have shapes {shape} and {other}", name)
 
-    def _hold_apart(self, neuron: Equation, compared: list[str]) -> None:
+    def _hold_apart(self, neuron: Equation, answers: Iterable[str]) -> None:
         """Hold that all currents are known before the first spike is."""
         for step, currents in enumerate(neuron.currents):
             for name, _ in currents:
-                if _read_by(self.ops, [name], ()).intersection(compared):
+                if _read_by(self.ops, [name], ()).intersection(answers):
                     message = f"the current of step {step} is made of the layer's own spikes"
                     raise NearMissError(message, name)
 
-    def _hold_private(self, chain: Chain, compared: list[str]) -> None:
+    def _hold_private(self, chain: Chain) -> None:
         """Hold that potentials are read by the next step alone."""
         ends = [op.name for op in self.ops.values() if op.kind == "output"]
-        read = _read_by(self.ops, ends, compared)
-        for step, firing in enumerate(chain.firings[1:], start=1):
+        every = self.arithmetic.answers.items()
+        spikes = [name for name, answer in every if answer.firing in chain.firings]
+        read = _read_by(self.ops, ends, spikes)
+        for step, firing in reversed(list(enumerate(chain.firings[1:], start=1))):
             if firing.potential in read:
                 message = f"the potential of step {step} is read by more than the next step"
                 raise NearMissError(message, firing.potential)
@@ -131,12 +173,6 @@ class _Raising:
             source = self.graph[chain.firings[-1].potential].source
         return UNRAISED_ARITHMETIC.at(
             source, f"{what} is not a spiking neuron: {miss.message}", op="compare"
-        )
-
-    def _give_up(self, op: Op) -> None:
-        shape = self.graph.type_of(op.name).shape
-        self.ops[op.name] = Foreign(
-            name=op.name, inputs=op.inputs, source=op.source, target="compare", shape=shape
         )
 
 

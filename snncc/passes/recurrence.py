@@ -6,7 +6,7 @@ potential that was computed from this one's potential and spike: that is what a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -109,6 +109,29 @@ class Arithmetic:
     def comparisons(self) -> Mapping[str, Answer]:
         """What each comparison answers."""
         return {n: answer for n, answer in self.answers.items() if self.ops[n].kind == "compare"}
+
+    @cached_property
+    def second_hand(self) -> frozenset[str]:
+        """The answers that come from comparing a spike, not a potential."""
+        found: set[str] = set()
+        for name in self.answers:
+            op = self.ops[name]
+            on_spike = op.kind == "compare" and op.inputs[0] in self.answers
+            if on_spike or not found.isdisjoint(op.inputs):
+                found.add(name)
+        return frozenset(found)
+
+    def made_of(self, name: str) -> Iterator[str]:
+        """Return the values that a potential is elementwise made of, up to other potentials."""
+        seen: set[str] = set()
+        waiting = list(self.ops[name].inputs)
+        while waiting:
+            each = waiting.pop()
+            if each not in seen:
+                seen.add(each)
+                yield each
+                inside = self.ops[each].kind in _ELEMENTWISE and each not in self.firings
+                waiting += self.ops[each].inputs if inside else ()
 
     def _answer(self, op: Any, before: Mapping[str, Answer]) -> Answer | None:
         if op.kind == "compare":

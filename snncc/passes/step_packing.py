@@ -19,7 +19,7 @@ from snncc.ir.ops import Constant, Expand, Permute, Reshape, Slice
 Names: TypeAlias = tuple[str, ...]
 
 ENDING = ".steps"
-"""Behind the name of the first step's op: the name of the op for all of them."""
+"""Behind the name of the first step's op: the name of the op for all of them, and of its views."""
 
 _BROADCAST = ("add", "mask", "matmul")
 """Kinds that read one value for all steps as it is."""
@@ -51,10 +51,11 @@ class Packer:
 
     def add(self, kind: type[Op], *inputs: str, like: Op, out: Shape, **fields: Any) -> str:
         """Add an op of result shape ``out`` for the steps of which ``like`` is the first."""
-        name, count = f"{like.name}{ENDING}", 1
+        stem = f"{like.name}{ENDING}" + ("" if kind is type(like) else f".{kind.kind}")
+        name, count = stem, 1
         while name in self.ops:
             count += 1
-            name = f"{like.name}{ENDING}{count}"
+            name = f"{stem}{count}"
         self.ops[name] = kind(name=name, inputs=inputs, source=like.source, **fields)
         self.shape[name] = out
         return name

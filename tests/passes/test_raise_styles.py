@@ -83,7 +83,7 @@ FAULTS = {
     "no reset": "",
     "half reset": "what a spike takes of the potential differs from step to step",
     "own spikes": "the current of step 2 is made of the layer's own spikes",
-    "read": "the potential of step 1 is read by more than the next step",
+    "read": "the potential of step 2 is read by more than the next step",
 }
 """What makes step 2 another than the others, or no neuron's at all, and what is said of it."""
 
