@@ -32,6 +32,7 @@ import json
 import math
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -65,8 +66,7 @@ def main() -> None:
         document = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"networks": {}}
         document["machine"], document["networks"][name] = machine(), row
         RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-    if RESULTS.exists():
-        TABLE.write_text(markdown(json.loads(RESULTS.read_text())))
+        TABLE.write_text(markdown(document))
 
 
 def _options() -> argparse.Namespace:
@@ -115,7 +115,9 @@ def in_process(name: str, options: argparse.Namespace) -> Row:
     except subprocess.TimeoutExpired:
         return {"failed": f"not done in {options.timeout_s:g} s"}
     if done.returncode:
-        return {"failed": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
+        last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        refused = re.search(r"\[SNN\d+\] [^;]*", last)
+        return {"failed": f"refused: {refused[0]}" if refused else last[:200]}
     row: Row = json.loads(done.stdout.splitlines()[-1])
     return row
 

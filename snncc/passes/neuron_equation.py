@@ -239,8 +239,8 @@ def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
 
     The potential itself comes first.
     """
-    for name, found in arithmetic.comparisons.items():
-        if found.firing == first:
+    for name in arithmetic.made_of_spike[first]:
+        if name in arithmetic.comparisons and name not in arithmetic.second_hand:
             path = arithmetic.affine_path(arithmetic.ops[name].inputs[0])
             bottom = path[-1]
             for node in reversed(path):

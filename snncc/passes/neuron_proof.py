@@ -25,11 +25,8 @@ def prove(arithmetic: Arithmetic, chain: Chain, neuron: Equation) -> None:
 
 def _comparisons(arithmetic: Arithmetic, chain: Chain) -> list[list[str]]:
     """Return the comparisons of each step."""
-    named: dict[object, list[str]] = {firing: [] for firing in chain.firings}
-    for name, found in arithmetic.comparisons.items():
-        if found.firing in named:
-            named[found.firing].append(name)
-    return [named[firing] for firing in chain.firings]
+    compare, made = arithmetic.comparisons, arithmetic.made_of_spike
+    return [[name for name in made[f] if name in compare] for f in chain.firings]
 
 
 class _Trial:

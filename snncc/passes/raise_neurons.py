@@ -123,13 +123,18 @@ class _Raising:
 
     def _answers(self, chain: Chain) -> dict[str, Answer]:
         """Return the comparisons of a chain's potentials, and what else is its spike."""
-        kept = {}
-        for name, answer in self.arithmetic.answers.items():
-            first_hand = name not in self.arithmetic.second_hand
-            written = name in self.arithmetic.comparisons or answer.is_spike
-            if answer.firing in chain.firings and first_hand and written:
-                kept[name] = answer
-        return kept
+        arithmetic = self.arithmetic
+        found = {name: arithmetic.answers[name] for name in self._spikes(chain)}
+        return {
+            name: answer
+            for name, answer in found.items()
+            if name not in arithmetic.second_hand
+            and (name in arithmetic.comparisons or answer.is_spike)
+        }
+
+    def _spikes(self, chain: Chain) -> list[str]:
+        """Return all that is made of one spike of a chain alone."""
+        return [name for f in chain.firings for name in self.arithmetic.made_of_spike[f]]
 
     def _hold_settled(self, chain: Chain) -> None:
         """Hold that no potential is made of another layer's spikes that are compared again."""
@@ -148,18 +153,19 @@ class _Raising:
 
     def _hold_apart(self, neuron: Equation, answers: Iterable[str]) -> None:
         """Hold that all currents are known before the first spike is."""
-        for step, currents in enumerate(neuron.currents):
-            for name, _ in currents:
-                if _read_by(self.ops, [name], ()).intersection(answers):
-                    message = f"the current of step {step} is made of the layer's own spikes"
-                    raise NearMissError(message, name)
+        steps = [[name for name, _ in currents] for currents in neuron.currents]
+        every = [name for names in steps for name in names]
+        if _read_by(self.ops, every, ()).isdisjoint(answers):
+            return
+        for step, names in enumerate(steps):
+            if not _read_by(self.ops, names, ()).isdisjoint(answers):
+                message = f"the current of step {step} is made of the layer's own spikes"
+                raise NearMissError(message, names[0])
 
     def _hold_private(self, chain: Chain) -> None:
         """Hold that potentials are read by the next step alone."""
         ends = [op.name for op in self.ops.values() if op.kind == "output"]
-        every = self.arithmetic.answers.items()
-        spikes = [name for name, answer in every if answer.firing in chain.firings]
-        read = _read_by(self.ops, ends, spikes)
+        read = _read_by(self.ops, ends, self._spikes(chain))
         for step, firing in reversed(list(enumerate(chain.firings[1:], start=1))):
             if firing.potential in read:
                 message = f"the potential of step {step} is read by more than the next step"

@@ -111,6 +111,14 @@ class Arithmetic:
         return {n: answer for n, answer in self.answers.items() if self.ops[n].kind == "compare"}
 
     @cached_property
+    def made_of_spike(self) -> Mapping[Firing, tuple[str, ...]]:
+        """The names of the answers of each firing."""
+        found: dict[Firing, list[str]] = {}
+        for name, answer in self.answers.items():
+            found.setdefault(answer.firing, []).append(name)
+        return {firing: tuple(names) for firing, names in found.items()}
+
+    @cached_property
     def second_hand(self) -> frozenset[str]:
         """The answers that come from comparing a spike, not a potential."""
         found: set[str] = set()

@@ -15,9 +15,9 @@ UNRAISED_ARITHMETIC = rule(
     A neuron that is written out in Python is recognised where, in all time steps alike, the
     potential leaks by a constant share, a current is added that does not depend on the layer's own
     spikes, the potential is compared with one threshold, and a spike resets it: to a constant, or
-    by the threshold. It starts at what it is reset to, and nothing else reads it.
+    by a constant that it takes off. It starts at what it is reset to, and nothing else reads it.
 
-    Fails, because the potential is not reset:
+    Fails, because a spike raises the potential:
 
     ```python
     import torch
