@@ -93,6 +93,18 @@ def is_integer(domain: Domain) -> bool:
     return isinstance(domain, Grid) and domain.step.denominator == 1
 
 
+def width_bits(domain: Domain) -> int | None:
+    """Return the bits that an integer count of the domain takes; None of reals.
+
+    One bit for a spike; a sign where counts are negative: ``-128..127`` takes 8.
+    """
+    if isinstance(domain, Real):
+        return None
+    if domain.lo >= 0:
+        return max(1, domain.hi.bit_length())
+    return max(domain.hi.bit_length(), (-domain.lo - 1).bit_length()) + 1
+
+
 def includes(outer: Domain, inner: Domain) -> bool:
     """Whether every value of ``inner`` is a value of ``outer``."""
     if isinstance(outer, Real):

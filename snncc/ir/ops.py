@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from snncc.ir import domain as dom
 from snncc.ir.compare import Compare
+from snncc.ir.delay import Delay
 from snncc.ir.domain import REAL, Domain, Grid
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
@@ -462,7 +463,7 @@ class Foreign(Op):
 OPS: tuple[type[Op], ...] = (
     Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale, RoundShift,
     MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Thermometer, Reshape, Permute, Expand, Slice,
-    Concat, Repeat, Readout, Foreign,
+    Concat, Repeat, Delay, Readout, Foreign,
 )  # fmt: skip
 
 VIEWS = ("reshape", "permute", "expand", "slice", "repeat")

@@ -385,5 +385,6 @@ _TABLE: dict[str, Callable[..., Array]] = {
     "slice": _slice,
     "concat": _concat,
     "repeat": _same,
+    "delay": _same,
     "output": _same,
 }

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from snncc.ir import domain as dom
 from snncc.ir import ops
+from snncc.ir.delay import Delay
 from snncc.ir.domain import REAL, SPIKE, Domain, Grid
 from snncc.ir.graph import Absent, Array, Graph, IRError, Op, Shape, Type, Weight
 from snncc.ir.inference import window_positions
@@ -70,6 +71,7 @@ CASES: list[tuple[type[Op], dict[str, Any], list[Shape]]] = [
     (Pad, {"before": (1, 0), "after": (2, 1)}, [(2, 3, 4)]),
     (Pad, {"before": (1,), "after": (1,), "value": "b4"}, [(4, 3)]),
     (ops.Repeat, {}, [(2, 3)]),
+    (Delay, {"steps": 3}, [(2, 3)]),
     (ops.Output, {}, [(2, 3)]),
 ]
 
@@ -280,6 +282,7 @@ BAD: list[tuple[type[Op], dict[str, Any], list[Shape], str]] = [
     (ops.Permute, {"order": (0, 0)}, [(2, 3)], "does not permute"),
     (ops.Expand, {"shape": (2, 4)}, [(2, 3)], "broadcast"),
     (ops.Slice, {"axis": 0, "start": 0, "stop": 3}, [(2, 3)], "are not all in"),
+    (Delay, {"steps": 0}, [(2, 3)], "a delay of 0 steps, wanted one or more"),
 ]
 
 

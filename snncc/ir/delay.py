@@ -1,0 +1,25 @@
+"""The delay of a value, which only a clock sees.
+
+Within a time step nothing takes time, and a delay is the value itself. On a chip connections take
+a step each, and a delay makes the short side of a join wait; see ``latency``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snncc.ir.graph import IRError, Op, Type, Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delay(Op):
+    """The same value, ``steps`` clock steps later: ``y[k] = x[k - steps]``."""
+
+    kind = "delay"
+    steps: int
+
+    def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
+        """Values stay."""
+        if self.steps < 1:
+            raise IRError(f"a delay of {self.steps} steps, wanted one or more")
+        return inputs[0]
