@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.base import Pass
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes
@@ -36,6 +37,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         Quantize,
         UnrollLevels,
         CheckTarget,
+        BalanceDelays,
     )
 }
 

@@ -1,0 +1,203 @@
+"""Delays at joins: few, on the cheap side, on one line, and never of a value's meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snncc.ir.delay import Delay
+from snncc.ir.graph import Array, Graph, IRError, Weight
+from snncc.ir.interpret import interpret
+from snncc.ir.latency import latencies
+from snncc.ir.sites import Sites, on_host
+from snncc.ir.text import dump, parse
+from snncc.passes.balance_delays import BalanceDelays, pipelined
+from snncc.passes.base import run_passes
+from snncc.passes.canonicalise import Canonicalise
+from snncc.passes.to_steps import ToSteps
+
+WEIGHTS: dict[str, Weight] = {
+    "w": np.eye(4, dtype=np.int8),
+    "wide": np.full((4, 4), 100, np.int8),
+    "t": np.array([3]),
+}
+CHIP, ENDS = Sites("chip", "chip"), Sites("host", "host")
+SITES = (CHIP, ENDS, Sites("host", "chip"), Sites())
+
+
+def body(*lines: str) -> Graph:
+    """A step graph that starts from spikes `x` of 4 places."""
+    head = (
+        "graph step T2 {",
+        "  %x = input(shape=(4, 1), domain='spike', varies=True) : <4x1; spike>",
+    )
+    return parse("\n".join([*head, *(f"  {line}" for line in lines), "}"]), WEIGHTS)
+
+
+def lines(graph: Graph) -> list[str]:
+    return [line.strip() for line in dump(graph).splitlines()[2:-1]]
+
+
+RESIDUAL = (
+    "%a = reshape(%x, shape=(4,)) : <4; spike>",
+    "%c = linear(%a, weight='wide') : <4; int[0..400]>",
+    "%s = integer_neuron(%c, threshold='t', decay=2048, shift=2) : <4; spike>",
+    "%d = linear(%s, weight='w') : <4; spike>",
+    "%n = integer_neuron(%d, threshold='t', decay=2048, shift=2) : <4; spike>",
+    "%e = linear(%n, weight='w') : <4; spike>",
+)
+
+
+def test_a_residual_stream_waits_for_its_branch() -> None:
+    graph = body(
+        *RESIDUAL, "%r = add(%c, %e) : <4; int[0..401]>", "%y = output(%r) : <4; int[0..401]>"
+    )
+    assert lines(BalanceDelays(CHIP).run(graph).graph) == [
+        *RESIDUAL,
+        "%c.later2 = delay(%c, steps=2) : <4; int[0..400]>",
+        "%r = add(%c.later2, %e) : <4; int[0..401]>",
+        "%y = output(%r) : <4; int[0..401]>",
+    ]
+    found = pipelined(graph, CHIP)
+    assert (found.depth, found.interval, found.latency) == (3, 2, 5)
+    assert [(b.value, b.steps, b.bits, b.memory_bits) for b in found.buffers] == [("c", 2, 9, 72)]
+
+
+def test_q_k_and_v_meet() -> None:
+    """K and V meet first; Q, which is needed a step later, waits as spikes."""
+    graph = body(
+        "%q = integer_neuron(%x, threshold='t', decay=2048, shift=2) : <4x1; spike>",
+        "%k = permute(%q, order=(1, 0)) : <1x4; spike>",
+        "%m = matmul(%k, %q) : <1x1; int[0..4]>",
+        "%o = matmul(%q, %m) : <4x1; int[0..4]>",
+        "%y = output(%o) : <4x1; int[0..4]>",
+    )
+    balanced = BalanceDelays(CHIP).run(graph).graph
+    assert lines(balanced)[3:5] == [
+        "%q.later1 = delay(%q, steps=1) : <4x1; spike>",
+        "%o = matmul(%q.later1, %m) : <4x1; int[0..4]>",
+    ]
+    assert latencies(balanced)["y"] == 2
+
+
+def test_readers_of_one_value_share_a_line() -> None:
+    graph = body(
+        *RESIDUAL,
+        "%late = add(%e, %c) : <4; int[0..401]>",
+        "%early = add(%d, %c) : <4; int[0..401]>",
+        "%f = linear(%early, weight='w') : <4; int[0..401]>",
+        "%g = add(%f, %late) : <4; int[0..802]>",
+        "%y = output(%g) : <4; int[0..802]>",
+    )
+    found = pipelined(graph, CHIP)
+    (line,) = found.buffers
+    assert (line.value, line.taps, line.steps) == ("c", (1, 2), 2)
+    assert found.graph["c.later2"].inputs == ("c.later1",)
+
+
+def test_narrow_inputs_wait_rather_than_wide_results() -> None:
+    """A shortcut layer starts late: its spikes wait, four bits, not its currents, 36."""
+    graph = body(
+        *RESIDUAL,
+        "%short = linear(%s, weight='wide') : <4; int[0..400]>",
+        "%r = add(%e, %short) : <4; int[0..401]>",
+        "%y = output(%r) : <4; int[0..401]>",
+    )
+    found = pipelined(graph, CHIP)
+    assert [(b.value, b.memory_bits) for b in found.buffers] == [("s", 4)]
+
+
+def test_wide_inputs_do_not_wait_for_narrow_results() -> None:
+    """Neurons fire as soon as they can: it is their spikes that wait."""
+    graph = body(
+        *RESIDUAL,
+        "%gate = integer_neuron(%c, threshold='t', decay=2048, shift=4) : <4; spike>",
+        "%r = mask(%n, %gate) : <4; spike>",
+        "%y = output(%r) : <4; spike>",
+    )
+    assert [(b.value, b.memory_bits) for b in pipelined(graph, CHIP).buffers] == [("gate", 4)]
+
+
+def test_a_long_delay_is_several_of_the_longest() -> None:
+    graph = body(
+        *RESIDUAL, "%r = add(%c, %e) : <4; int[0..401]>", "%y = output(%r) : <4; int[0..401]>"
+    )
+    found = pipelined(graph, CHIP, longest=1)
+    assert [(*op.inputs, op.name) for op in found.graph.of_kind("delay")] == [
+        ("c", "c.later1"),
+        ("c.later1", "c.later2"),
+    ]
+    assert [b.steps for b in found.buffers] == [2]
+
+
+def test_what_the_host_makes_waits_for_free() -> None:
+    graph = body(
+        *RESIDUAL, "%r = add(%c, %e) : <4; int[0..401]>", "%y = output(%r) : <4; int[0..401]>"
+    )
+    found = pipelined(graph, Sites("host", "chip"))
+    assert (found.depth, found.buffers) == (2, ())
+    assert "c.later2" in found.host
+
+
+def test_constants_meet_whatever_is_there() -> None:
+    weights = {**WEIGHTS, "k": np.arange(4)}
+    text = dump(body(*RESIDUAL, "%y = output(%e) : <4; spike>"))
+    text = text.replace("%y = output(%e)", "%k = constant(value='k') : <4; int[0..3]>\n"
+                        "  %z = add(%e, %k) : <4; int[0..4]>\n  %y = output(%z)")  # fmt: skip
+    graph = parse(text.replace("output(%z) : <4; spike>", "output(%z) : <4; int[0..4]>"), weights)
+    assert BalanceDelays().run(graph).graph == graph
+
+
+def test_the_tensor_level_is_refused() -> None:
+    graph = body("%y = output(%x) : <4x1; spike>").replace((), level="tensor")
+    with pytest.raises(IRError, match="delays are of step graphs, not of level tensor"):
+        BalanceDelays().run(graph)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sites=st.sampled_from(SITES),
+    longest=st.sampled_from((None, 1, 3)),
+)
+def test_delays_balance_and_change_nothing(
+    random_network: Callable[[int], Graph],
+    images: Callable[[Graph, int], Array],
+    seed: int,
+    sites: Sites,
+    longest: int | None,
+) -> None:
+    network = random_network(seed)
+    steps = run_passes(network, [Canonicalise(), ToSteps(), Canonicalise()]).graph
+    balanced = BalanceDelays(sites, longest).run(steps).graph
+    assert parse(dump(balanced), balanced.weights) == balanced
+    late = latencies(balanced, on_host(balanced, sites))
+    first = latencies_unbalanced(steps, on_host(steps, sites))
+    assert all(late[name] is None or (late[name] or 0) >= at for name, at in first.items())
+    assert max(late[op.name] or 0 for op in steps.of_kind("output")) == max(
+        first[op.name] for op in steps.of_kind("output")
+    )
+    assert BalanceDelays(sites, longest).run(balanced).graph == balanced
+    assert longest is None or all(
+        cast(Delay, op).steps <= longest for op in balanced.of_kind("delay")
+    )
+    entry = steps.of_kind("input")[0]
+    time = (steps.steps,) if getattr(entry, "varies", False) else ()
+    x = np.random.default_rng(seed).uniform(-1, 2, (*time, 2, *steps.type_of(entry.name).shape))
+    before, after = interpret(steps, x), interpret(balanced, x)
+    assert all(np.array_equal(after[name], value) for name, value in before.items())
+
+
+def latencies_unbalanced(graph: Graph, host: frozenset[str]) -> dict[str, int]:
+    """The length of the longest path to each value, counted in connections."""
+    found: dict[str, int] = {}
+    connections = ("conv", "linear", "matmul", "mask", "sum", "max_pool", "avg_pool")
+    for op in graph.ops:
+        own = int(op.kind in connections and op.name not in host)
+        found[op.name] = max((found[name] for name in op.inputs), default=0) + own
+    return found
