@@ -30,6 +30,7 @@ from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.merge_linear_chains import Merged, MergeLinearChains
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
+from snncc.passes.rules import SAMPLES_IN_TIME
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.rules_of_merging import CHAIN_LEFT
 from snncc.passes.spike_policy import USUAL, Policy
@@ -198,7 +199,7 @@ def compile_checked(
     folded = run_passes(checked.graph, _middle())
     _refuse_errors(folded.diagnostics)
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
-    agreed = _agreement(checked.model, folded.graph, samples)
+    agreed = _agreement(checked, folded.graph, samples)
     integer, found, layers = _quantized(folded.graph, target, samples, weight_bits)
     unrolled = _takes_substeps(integer, target, multi_level)
     if unrolled:
@@ -245,10 +246,16 @@ def _takes_substeps(integer: Graph, target: Target, multi_level: MultiLevel) -> 
     return counted or target.features.graded_spike_bits.value == 0
 
 
-def _agreement(model: Model, graph: Graph, samples: Array) -> Agreement:
-    """Compare the folded float graph with the module's own code. Raises ``PassError``."""
+def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
+    """Compare the folded float graph with the module's own code. Raises ``PassError``.
+
+    Code that mixes samples is compared on one.
+    """
+    model = checked.model
+    mixes = any(d.rule is SAMPLES_IN_TIME for d in checked.diagnostics)
+    most = 1 if mixes else _AGREEMENT_SAMPLES
     ops = sum(dense_ops(op, graph) for op in graph.of_kind("conv", "linear")) * graph.steps
-    few = samples[: max(1, min(_AGREEMENT_SAMPLES, _AGREEMENT_OPS // max(ops, 1)))]
+    few = samples[: max(1, min(most, _AGREEMENT_OPS // max(ops, 1)))]
     recorded = record(model.module, few)
     found = agreement(graph, next(batches(graph, few, len(few))), recorded.spikes, recorded.output)
     if not found.equal:

@@ -283,6 +283,12 @@ class Roles:
         wide = [atom for atom in axis if self.is_wide(atom)]
         return len(wide) <= 1 and not self.holds(axis, self.batch)
 
+    def is_shared(self, axis: Axis) -> bool:
+        """Whether the first axis of a neuron is time beside the batch: with one sample, time."""
+        length = self.length(tuple(a for a in self.found.atoms.leaves(axis) if a in self.time))
+        alone = self.others(axis) == 1 and length == self.steps
+        return self.holds(axis, self.batch) and alone
+
     def _timely(self, axis: Axis) -> Axis:
         leaves = self.found.atoms.leaves(axis)
         return tuple(a for a in leaves if self.is_wide(a)) or leaves

@@ -167,8 +167,7 @@ TIME_AXES_DIFFER = rule(
     Neurons disagree about how many time steps there are, or read another axis as time.
 
     The first axis of what a neuron reads is time, and it must be the same for all of them. A
-    neuron that reads `[B, ...]`, or `[T * B, ...]` before it is unflattened, takes samples for
-    time steps.
+    neuron that reads `[B, T, ...]` takes samples for time steps.
 
     Fails, because the second neuron reads the batch as time:
 
@@ -187,7 +186,7 @@ TIME_AXES_DIFFER = rule(
 
         def forward(self, x: Tensor) -> Tensor:
             s = self.lif(self.fc(x.expand(4, -1, -1)))  # [T, B, C]
-            return self.last(s.flatten(0, 1)).unflatten(0, (4, -1)).sum(0)
+            return self.last(s.transpose(0, 1)).sum(1)
     ```
 
     Mended:
@@ -208,6 +207,62 @@ TIME_AXES_DIFFER = rule(
         def forward(self, x: Tensor) -> Tensor:
             s = self.lif(self.fc(x.expand(4, -1, -1)))  # [T, B, C]
             return self.last(s).sum(0)
+    ```
+    """,
+)
+
+SAMPLES_IN_TIME = rule(
+    "SNN158",
+    "samples-taken-for-time",
+    Severity.WARNING,
+    """
+    A neuron reads time and batch as one axis, so that it takes several samples for time steps.
+
+    Other neurons read `[T, B, ...]`; this one reads `[T * B, ...]` before it is unflattened, and
+    goes on from one sample to the next as if time went on. With one sample at a time it does what
+    was meant, and that is what is checked and compiled. With more, the network's own answer on a
+    sample depends on the others in the batch: evaluate it with batches of one, or mend the code.
+
+    Warned of:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.last = nn.Linear(8, 16), LIF(), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.fc(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.last(s.flatten(0, 1)).unflatten(0, (4, -1)).sum(0)
+
+    result = snncc.check(Model(), torch.zeros(1, 8))
+    ```
+
+    Mended:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif, self.last = nn.Linear(8, 16), LIF(), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.fc(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.last(s).sum(0)
+
+    result = snncc.check(Model(), torch.zeros(1, 8))
     ```
     """,
 )

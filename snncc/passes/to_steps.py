@@ -19,6 +19,7 @@ from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_form
 from snncc.passes.rules import (
     BATCH_MIXED,
     NO_TIME_AXIS,
+    SAMPLES_IN_TIME,
     TIME_AXES_DIFFER,
     TIME_MIXED,
     UNREADABLE_AXES,
@@ -30,6 +31,7 @@ from snncc.passes.step_writer import is_steady, write_steps
 class ToSteps(Pass):
     """Turn a tensor graph into the graph of one time step of one sample.
 
+    A neuron that reads ``[T * B, ...]`` is taken for what it is with one sample, with a warning.
     ``batch_axis`` is where the inputs have the batch. Raises ``SnnccError`` with every op that
     mixes time steps or samples, or puts them where a step graph cannot have them.
     """
@@ -46,7 +48,7 @@ class ToSteps(Pass):
         _refuse(_faults(roles))
         steps, late = write_steps(roles)
         _refuse([TIME_MIXED.at(op.source, _late(op), op=op.kind) for op in late])
-        return Result(steps)
+        return Result(steps, tuple(_notes(roles)))
 
 
 def _refuse(faults: list[Diagnostic]) -> None:
@@ -56,6 +58,16 @@ def _refuse(faults: list[Diagnostic]) -> None:
 
 def _called(op: Op) -> str:
     return f"`{op.source.module or op.name}` ({op.kind})"
+
+
+def _notes(roles: Roles) -> Iterator[Diagnostic]:
+    """Every neuron that goes from the last time step of a sample on to the next sample."""
+    for op, axis in roles.timed:
+        if roles.is_shared(axis):
+            text = f"{_called(op)} takes all samples of a batch for time steps of one"
+            read = f"it reads [{roles.steps} time steps x samples, ...] where time belongs"
+            hint = "taken as with one sample; reshape to [T, B, ...] before the neuron"
+            yield SAMPLES_IN_TIME.at(op.source, text, because=(read,), hint=hint, op=op.kind)
 
 
 def _late(op: Op) -> str:
@@ -85,6 +97,8 @@ Fault = tuple[str, Diagnostic]
 def _neuron_faults(roles: Roles) -> Iterator[Fault]:
     for op, axis in roles.timed:
         length = roles.length(axis)
+        if roles.is_shared(axis):
+            continue
         if roles.holds(axis, roles.batch):
             text = f"{_called(op)} takes the batch for time"
         elif not roles.is_clear(axis):

@@ -381,8 +381,8 @@ def test_a_neuron_that_reads_samples_as_steps() -> None:
     said = refused(
         *shown(6),
         op(ops.Neuron, "lif", "seen"),
-        op(ops.Reshape, "flat", "lif", shape=(T * B, 6)),
-        op(ops.Neuron, "odd", "flat"),
+        op(ops.Permute, "turned", "lif", order=(1, 0, 2)),
+        op(ops.Neuron, "odd", "turned"),
         op(ops.Output, "y", "odd"),
     )
     assert said == ["SNN153 `net.odd` (neuron) takes the batch for time"]
