@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 import torch
 
+from snncc.frontends import analog_neuron, call_op
 from snncc.frontends import aten_compare as compare
 from snncc.frontends import aten_views as views
 from snncc.frontends import aten_writes as writes
-from snncc.frontends import call_op
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -219,6 +219,7 @@ def _dropout(b: Builder, a: Arguments, out: Shape) -> Any:
 
 CONVERTERS: Mapping[str, Converter] = {
     "snncc.neuron": _neuron,
+    "snncc.analog_neuron": analog_neuron.convert,
     "snncc.neuron_call": call_op.convert,
     "aten.conv1d": _conv,
     "aten.conv2d": _conv,

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from torch import nn
 
 from snncc.diagnostics.core import Diagnostic
-from snncc.frontends import rules
+from snncc.frontends import analog_neuron, rules
 from snncc.frontends.adapters import adapter_of
 from snncc.frontends.calls import Calls, Methods, classes_stand_in, of_all_steps
 from snncc.frontends.neuron_parameters import Calling, NeuronParameters, UnknownNeuronError
@@ -43,9 +43,8 @@ def prepared(module: nn.Module) -> Iterator[Prepared]:
         module.eval()
         found.findings += hooks.take_off()
         for path, each in module.named_modules(remove_duplicate=False):
-            read = _parameters(path, each, found)
-            if read and "forward" not in vars(each):
-                methods = _methods(each, *read, layers)
+            methods = _stand_ins(path, each, found, layers)
+            if methods:
                 each.__dict__.update(methods)
                 replaced.append((each, methods))
         module.register_forward_pre_hook(_starting(layers))
@@ -86,6 +85,19 @@ def _starting(layers: list[Calls]) -> Callable[..., None]:
             layer.start()
 
     return start
+
+
+def _stand_ins(
+    path: str, module: nn.Module, found: Prepared, layers: list[Calls]
+) -> Methods | None:
+    """Return what takes the place of a layer's methods, None where nothing does or has already."""
+    analog = analog_neuron.is_analog(module)
+    read = None if analog else _parameters(path, module, found)
+    if "forward" in vars(module):
+        return None
+    if analog:
+        return {"forward": analog_neuron.forward}
+    return _methods(module, *read, layers) if read else None
 
 
 def _methods(

@@ -33,6 +33,9 @@ BATCH = 2
 _CHECKS = ("aten._assert_tensor_metadata", "aten._assert_async", "aten._assert_scalar")
 """Operators without a result: torch's own checks."""
 
+_OF_NEURONS = ("snncc.neuron", "snncc.analog_neuron")
+"""Operators of a whole layer of neurons, so that their op takes its name."""
+
 _DROPPING = ("dropout", "scaled_dot_product_attention", "rrelu")
 """Operators that draw random numbers in training alone."""
 
@@ -152,7 +155,7 @@ class _Conversion:
         """Convert every node."""
         for node in self._program.graph.nodes:
             source = _source(node)
-            owner = source.module in self._layers or operator_name(node.target) == "snncc.neuron"
+            owner = source.module in self._layers or operator_name(node.target) in _OF_NEURONS
             self.build.at(source, owner=owner)
             if node.op == "placeholder":
                 self._values[node] = self._placeholder(node)
