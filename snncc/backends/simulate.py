@@ -11,6 +11,7 @@ from typing import Any, Literal
 from snncc.artefact import Artefact
 from snncc.backends.lava.conformance import ConformanceCase, conformance, needed_values
 from snncc.backends.lava.partition import Granularity
+from snncc.backends.lava.pipelined import run_lava_pipelined
 from snncc.backends.lava.run import LavaRun, Mismatch, run_lava, verify
 from snncc.backends.report.table import count_of, paragraph, table
 from snncc.backends.report.text import accuracy_line
@@ -18,8 +19,12 @@ from snncc.execute.accuracy import accuracy_of, right_share
 from snncc.execute.counts import batches
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
+from snncc.execute.pipelined import clock_steps, run_pipelined
 from snncc.ir.graph import Array, Graph
 from snncc.ir.interpret import interpret
+from snncc.ir.latency import Pipeline
+from snncc.ir.sites import Sites
+from snncc.passes.balance_delays import pipelined
 
 SCHEMA = "snncc.simulate/1"
 Backend = Literal["executor", "lava"]
@@ -43,6 +48,7 @@ class Simulation:
     first_mismatch: Mismatch | None = None
     accuracy: Mapping[str, float | None] = field(default_factory=dict)
     conformance: tuple[ConformanceCase, ...] = ()
+    pipeline: Pipeline | None = None
 
     @property
     def equal(self) -> bool:
@@ -57,16 +63,20 @@ def simulate(
     backend: Backend = "executor",
     check: bool = False,
     granularity: Granularity = "stage",
+    clocked: bool = False,
 ) -> Simulation:
     """Run an artefact on samples; with ``check``, hold every spike to the reference.
 
-    The reference of Lava is the executor, that of the executor the interpreter.
+    The reference is the executor; its own is the interpreter, unless ``clocked`` runs a pipeline.
     """
     graph, started = artefact.integer, time.monotonic()
+    pipeline = pipelined(graph, sites_of(artefact)) if clocked else None
     layout = next(batches(graph, dataset.inputs, len(dataset)))
     reference = _executed(graph, layout, every_layer=check)
     run = LavaRun({}, {}, processes=0, seconds=0.0)
-    if backend == "lava":
+    if pipeline is not None:
+        run = _run_clocked(pipeline, layout, backend, probes=check)
+    elif backend == "lava":
         run = run_lava(graph, layout, granularity=granularity, probes=check)
     elif check:
         run, reference = _as_run(graph, reference), interpret(graph, layout)
@@ -84,6 +94,7 @@ def simulate(
         mismatches=compared.mismatches + compared.output_mismatches if compared else 0,
         first_mismatch=compared.first_mismatch if compared else None,
         accuracy=_accuracies(artefact.floating, dataset, integer, ran),
+        pipeline=pipeline,
     )
 
 
@@ -107,6 +118,7 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
         "time_steps": simulation.time_steps,
         "backend": simulation.backend,
         "verified": simulation.verified,
+        "pipelined": _clock_document(simulation),
         "spikes_compared": simulation.spikes_compared,
         "mismatches": simulation.mismatches,
         "first_mismatch": place,
@@ -122,6 +134,11 @@ def simulation_text(simulation: Simulation, artefact: Artefact) -> str:
     samples = count_of(simulation.samples, "sample")
     network = f"{artefact.manifest.get('model')} for {artefact.manifest.get('target')}"
     lines = [f"{network}: {samples}, T={simulation.time_steps}, in {simulation.backend}"]
+    if clock := _clock_document(simulation):
+        lines.append(
+            f"pipelined: {count_of(clock['clock_steps'], 'clock step')}, a sample every "
+            f"{clock['interval']}, its answer {clock['latency']} steps after its first frame"
+        )
     if simulation.verified is not None:
         verdict = "equal" if simulation.verified else "NOT EQUAL"
         lines.append(
@@ -136,6 +153,25 @@ def simulation_text(simulation: Simulation, artefact: Artefact) -> str:
     if simulation.conformance:
         lines += ["", _conformance(simulation.conformance)]
     return "\n".join(lines) + "\n"
+
+
+def sites_of(artefact: Artefact) -> Sites:
+    """Return where an artefact's encoder and head run: as compiled, else as usual."""
+    options = artefact.manifest.get("options", {})
+    usual = Sites()
+    return Sites(options.get("encoder", usual.encoder), options.get("head", usual.head))
+
+
+def _clock_document(simulation: Simulation) -> dict[str, int] | None:
+    pipeline = simulation.pipeline
+    if pipeline is None:
+        return None
+    return {
+        "clock_steps": clock_steps(pipeline, simulation.samples),
+        "depth": pipeline.depth,
+        "latency": pipeline.latency,
+        "interval": pipeline.interval,
+    }
 
 
 def _conformance(cases: tuple[ConformanceCase, ...]) -> str:
@@ -164,6 +200,17 @@ def _executed(graph: Graph, x: Array, *, every_layer: bool) -> dict[str, Array]:
     """Return the executor's outputs, and its spikes where every layer is wanted."""
     kinds = ("integer_neuron", "output") if every_layer else ("output",)
     return dict(Executor(graph).run(x, keep=[op.name for op in graph.of_kind(*kinds)]).values)
+
+
+def _run_clocked(pipeline: Pipeline, x: Array, backend: Backend, *, probes: bool) -> LavaRun:
+    """Run samples back to back, one clock step at a time, in Lava or here."""
+    if backend == "lava":
+        return run_lava_pipelined(pipeline, x, probes=probes)
+    kinds = ("integer_neuron", "output") if probes else ("output",)
+    names = [op.name for op in pipeline.graph.of_kind(*kinds)]
+    values = run_pipelined(pipeline, x, names)
+    outputs = {op.name: values.pop(op.name) for op in pipeline.graph.of_kind("output")}
+    return LavaRun(outputs, values, processes=0, seconds=0.0)
 
 
 def _as_run(graph: Graph, values: Mapping[str, Array]) -> LavaRun:

@@ -33,6 +33,11 @@ from snncc.cli.screen import result, result_json, say, working
     help="Lava: one process a stage or one an operator.",
 )
 @click.option(
+    "--pipelined",
+    is_flag=True,
+    help="Run as a chip does: every connection takes a step, samples back to back.",
+)
+@click.option(
     "--conformance",
     is_flag=True,
     help="Hold each layer to Lava's stock processes, on two samples.",
@@ -45,6 +50,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     backend: Any,
     verify: bool,
     granularity: Any,
+    pipelined: bool,
     conformance: bool,
     limit: int | None,
     form: str,
@@ -57,7 +63,10 @@ def simulate(  # noqa: PLR0913 - one for each option
     from snncc.backends import simulate as lane
 
     with working(f"running {len(dataset)} samples in {backend}"):
-        ran = lane.simulate(found, dataset, backend=backend, check=verify, granularity=granularity)
+        ran = lane.simulate(
+            found, dataset, backend=backend, check=verify, granularity=granularity,
+            clocked=pipelined,
+        )  # fmt: skip
     say(f"{len(dataset)} samples in {ran.seconds:.1f} s")
     if conformance:
         with working("running Lava's stock processes"):

@@ -61,18 +61,20 @@ def lower(graph: Graph, x: Array, *, granularity: Granularity, batch: int, probe
     sources = [_source(op, x, graph, batch) for op in inputs]
     stages = [_stage(part, graph, spikes) for part in partition(graph, granularity)]
     processes = (*sources, *stages, _sink(graph, answers, samples))
-    _connect(processes)
+    connect(processes)
     return Network(processes, spikes, answers, samples // batch * graph.steps)
 
 
-def _connect(processes: tuple[Stage, ...]) -> None:
+def connect(processes: tuple[Stage, ...]) -> None:
+    """Connect each port that reads a value to the port that sends it."""
     makers = {w.value: process for process in processes for w in process.outs.values()}
     for process in processes:
         for wire in process.ins.values():
             makers[wire.value].out_port(wire.value).connect(process.in_port(wire.value))
 
 
-def _wires(graph: Graph, values: tuple[str, ...], batch: int) -> tuple[Wire, ...]:
+def wires(graph: Graph, values: tuple[str, ...], batch: int) -> tuple[Wire, ...]:
+    """Return the channels of values, the batch in front of their shapes."""
     types = [(value, graph.type_of(value)) for value in values]
     return tuple(Wire(v, (batch, *t.shape), wire_dtype(t.domain)) for v, t in types)
 
@@ -86,21 +88,21 @@ def _source(op: Input, x: Array, graph: Graph, batch: int) -> Stage:
         frames = counts.reshape(-1, batch, *op.shape)
     held = 1 if op.varies else graph.steps
     work = Work(graph.steps, frames={op.name: frames}, held=held)
-    return Source(op.name, (), _wires(graph, (op.name,), batch), work)
+    return Source(op.name, (), wires(graph, (op.name,), batch), work)
 
 
 def _stage(part: Part, graph: Graph, spikes: Tape) -> Stage:
     recorded = tuple(name for name in part.ops if name in spikes.arrays)
     work = Work(graph.steps, Engine(graph, part.ops), spikes, recorded)
-    ins = _wires(graph, part.inputs, spikes.batch)
-    outs = _wires(graph, part.outputs, spikes.batch)
+    ins = wires(graph, part.inputs, spikes.batch)
+    outs = wires(graph, part.outputs, spikes.batch)
     return OF_KIND.get(part.kind, Stage)(part.name, ins, outs, work)
 
 
 def _sink(graph: Graph, answers: Tape, samples: int) -> Stage:
     values = tuple(dict.fromkeys(op.inputs[0] for op in graph.of_kind("output")))
-    wires = _wires(graph, values, answers.batch)
-    for wire in wires:
+    ins = wires(graph, values, answers.batch)
+    for wire in ins:
         timed = timings(graph)[wire.value] is Timing.STEP
         answers.add(wire.value, timed, samples, wire.shape[1:], wire.dtype)
-    return Sink("sink", wires, (), Work(graph.steps, None, answers, values))
+    return Sink("sink", ins, (), Work(graph.steps, None, answers, values))

@@ -83,7 +83,7 @@ def run_lava(
     Lava cannot run or takes longer than ``timeout`` seconds, ``LavaRunError`` where one of its
     processes fails.
     """
-    _require_integer_steps(graph)
+    require_integer_steps(graph)
     compat.enable()
     from snncc.backends.lava.lower import lower  # noqa: PLC0415 - imports Lava
 
@@ -103,7 +103,8 @@ def run_lava(
     return LavaRun(outputs, spikes, len(network.processes), time.monotonic() - started)
 
 
-def _require_integer_steps(graph: Graph) -> None:
+def require_integer_steps(graph: Graph) -> None:
+    """Raise ``SnnccError`` for a graph that Lava does not run: floats, or whole time axes."""
     floating = graph.of_kind("neuron")
     if graph.level == "step" and not floating:
         return

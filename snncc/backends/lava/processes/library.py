@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -174,20 +174,28 @@ class StageModel(PyLoihiProcessModel):  # type: ignore[misc]
             for value in work.recorded:
                 work.tape.write(value, step, values[value])
         for port, wire in self._outs.items():
-            getattr(self, port).send(_on_wire(values.get(wire.value), wire))
+            getattr(self, port).send(on_wire(values.get(wire.value), wire))
 
 
-def _on_wire(value: Array | None, wire: Wire) -> Array:
+def on_wire(value: Array | None, wire: Wire) -> Array:
     """Return the value as its channel carries it; zeros where it is not due yet."""
     if value is None:
         return np.zeros(wire.shape, wire.dtype)
     return np.broadcast_to(value, wire.shape)
 
 
-def model_of(process: Stage) -> type[StageModel]:
-    """Return the model of one process: Lava reads the types of ports from class attributes."""
+M = TypeVar("M", bound=PyLoihiProcessModel)
+
+
+def typed_model(process: Stage, base: type[M]) -> type[M]:
+    """Return a model of one process: Lava reads the types of ports from class attributes."""
     ports = {p: LavaPyType(PyInPort.VEC_DENSE, w.dtype) for p, w in process.ins.items()}
     ports |= {p: LavaPyType(PyOutPort.VEC_DENSE, w.dtype) for p, w in process.outs.items()}
-    model = type(f"Py{type(process).__name__}Model", (StageModel,), ports)
-    implemented: type[StageModel] = implements(proc=type(process))(model)
+    model = type(f"Py{type(process).__name__}Model", (base,), ports)
+    implemented: type[M] = implements(proc=type(process))(model)
     return implemented
+
+
+def model_of(process: Stage) -> type[StageModel]:
+    """Return the model of one process of the production lane."""
+    return typed_model(process, StageModel)
