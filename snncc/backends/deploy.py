@@ -10,6 +10,7 @@ from typing import Any
 from snncc.artefact import Artefact, check_destination, sha256_of, write_artefact
 from snncc.backends.report.build import Report, build_report, report_document
 from snncc.backends.report.text import report_text
+from snncc.backends.report.verdicts import chains_document
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.render import counted, finding_document
 from snncc.execute.accuracy import accuracy_of
@@ -18,6 +19,7 @@ from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
 from snncc.frontends.load import Module, from_module
 from snncc.ir.io import classes_of, sample_shape
+from snncc.passes.spike_policy import USUAL, Policy
 from snncc.targets.load import load_target
 
 
@@ -39,18 +41,20 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     labels: Any = None,
     weight_bits: int = 8,
     allow: tuple[str, ...] = (),
+    policy: Policy = USUAL,
     output: str | Path | None = None,
 ) -> Compiled:
     """Return a network in the integers of a target; ``example_input`` is a batch of its input.
 
-    ``data``, ``[N, ...]``, calibrates scales. With ``output`` the artefact is written there, with
+    ``allow`` and ``policy`` let findings pass as for ``check_module``. ``data``, ``[N, ...]``,
+    calibrates scales. With ``output`` the artefact is written there, with
     a report on the data, and with ``labels`` how often it is right. Raises ``SnnccError``, and
     ``TargetError`` for a target that there is not.
     """
     chip = load_target(target)
     if output is not None:
         check_destination(Path(output))
-    checked = check_module(module, example_input, allow=allow)
+    checked = check_module(module, example_input, allow=allow, policy=policy)
     require_weights(checked.graph, checked.name)
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
@@ -62,9 +66,23 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     return compiled
 
 
-def check_module(module: Module, example_input: Any, *, allow: tuple[str, ...] = ()) -> Checked:
-    """Return the step graph of a network and the verdict on each of its products."""
-    return check_model(from_module(module, example_input), allow=allow)
+def check_module(
+    module: Module,
+    example_input: Any,
+    *,
+    allow: tuple[str, ...] = (),
+    policy: Policy = USUAL,
+    deployed: bool = False,
+) -> Checked:
+    """Return the step graph of a network and the verdict on each of its products.
+
+    ``allow`` holds ``CODE`` or ``CODE:path-glob``; ``policy`` is what else may pass, as
+    ``[tool.snncc.check]`` says it for the command line, which this does not read. With
+    ``deployed`` what is left after merging linear chains is judged. Raises ``SnnccError`` where
+    the network cannot be traced.
+    """
+    model = from_module(module, example_input)
+    return check_model(model, allow=allow, policy=policy, deployed=deployed)
 
 
 def deploy(
@@ -128,7 +146,7 @@ def accuracies(compiled: Compiled, dataset: Dataset) -> dict[str, float | None]:
 
 
 def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, Any]:
-    """Return the ``snncc.report/1`` document with what quantization lost."""
+    """Return the ``snncc.report/1`` document with what merging cost and what quantization lost."""
     quality = compiled.quality
     found = report_document(report) if report else {"schema": "snncc.report/1"}
     return {
@@ -137,6 +155,7 @@ def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, 
         "target": compiled.target.name,
         "time_steps": compiled.integer.steps,
         "calibrated": compiled.calibrated,
+        "linear_chains": chains_document(compiled.checked),
         "quantization": {
             "weight_bits": compiled.weight_bits,
             "samples": quality.samples,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.domain import Domain, Grid
@@ -55,13 +55,25 @@ class Policy:
     ``encoder``: what the first weighted op may read: ``any`` input, one on a ``grid`` (pixels,
     counts of events), or ``spike`` alone. ``head``: whether the last one may read ``float`` or a
     ``spike`` alone. ``multi_level`` D: counts of up to D that an integer-firing neuron makes, for
-    they are D binary sub-steps; published networks have D = 1 to 8.
+    they are D binary sub-steps; published networks have D = 1 to 8. ``allow`` lists findings that
+    are known. Raises ``ValueError`` for a value that none of them takes.
     """
 
     encoder: Encoder = "any"
     head: Head = "float"
     multi_level: int = 8
     allow: tuple[Allowance, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no policy can say, by name and value."""
+        for name, words in (("encoder", get_args(Encoder)), ("head", get_args(Head))):
+            value = getattr(self, name)
+            if value not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, got {value!r}")
+        if not isinstance(self.multi_level, int) or self.multi_level < 1:
+            raise ValueError(f"multi_level must be a whole number from 1, got {self.multi_level!r}")
+        if not all(isinstance(each, Allowance) for each in self.allow):
+            raise ValueError(f"allow must hold Allowance objects, got {self.allow!r}")
 
     def allowing(self, options: tuple[str, ...]) -> Policy:
         """Return the policy with ``CODE`` or ``CODE:path-glob`` options added."""

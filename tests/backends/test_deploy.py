@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,22 @@ class Net(nn.Module):
         spikes = self.first(current)
         read = spikes + current if self.real else spikes
         return self.head(self.second(self.fc(read))).mean(0)
+
+
+class Sew(Net):
+    """The head reads 0..2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.first(self.stem(x.expand(3, *x.shape)))
+        return self.head(spikes + self.second(self.fc(spikes))).mean(0)
+
+
+class Chained(Net):
+    """Two linear layers stand in a row."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.first(self.stem(x.expand(3, *x.shape)))
+        return self.head(self.fc(self.fc(spikes))).mean(0)
 
 
 def compiled(**options: object) -> Compiled:
@@ -83,3 +100,74 @@ def test_what_cannot_be_compiled_is_refused(tmp_path: Path) -> None:
 def test_there_is_no_other_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'compiler_'"):
         snncc.compiler_  # noqa: B018
+
+
+def test_a_policy_says_what_passes() -> None:
+    real = Net(real=True)
+    known = snncc.Allowance("SNN202", "fc", reason="a trial")
+    usual = snncc.check(real, EXAMPLE)
+    allowing = snncc.check(real, EXAMPLE, policy=snncc.Policy(allow=(known,)))
+    assert [d.source.module for d in usual.diagnostics if not d.allowed_by] == ["fc"]
+    assert (usual.clean, allowing.clean) == (False, True)
+    (found,) = [d for d in allowing.diagnostics if d.source.module == "fc"]
+    assert found.allowed_by == "policy: SNN202:fc, because a trial"
+
+
+def test_a_policy_can_ask_for_more_than_the_usual_one() -> None:
+    strict = snncc.Policy(encoder="spike", head="spike")
+    refused = [d.source.module for d in snncc.check(Net(), EXAMPLE, policy=strict).diagnostics]
+    assert refused == ["stem"]
+    with pytest.raises(SnnccError, match="SNN202"):
+        compiled(policy=strict)
+
+
+def test_the_policy_holds_for_compiling() -> None:
+    network, known = Sew(), snncc.Allowance("SNN201", "head", reason="a trial")
+    policies = [snncc.Policy(head="spike", allow=allow) for allow in ((), (known,))]
+    with pytest.raises(SnnccError, match="`head` reads int"):
+        snncc.compile(network, EXAMPLE, target="loihi2", policy=policies[0])
+    found = snncc.compile(network, EXAMPLE, target="loihi2", policy=policies[1])
+    assert found.checked.policy.allow == (known,)
+
+
+def test_both_forms_can_be_judged() -> None:
+    forms = [snncc.check(Net(), EXAMPLE, deployed=deployed).form for deployed in (False, True)]
+    assert forms == ["as-written", "deployed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoder": "pixels"}, "encoder must be one of any, grid, spike, got 'pixels'"),
+        ({"head": "real"}, "head must be one of float, spike, got 'real'"),
+        ({"multi_level": 0}, "multi_level must be a whole number from 1, got 0"),
+        ({"allow": ("SNN201",)}, "allow must hold Allowance objects, got ('SNN201',)"),
+    ],
+)
+def test_what_no_policy_can_say(options: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        snncc.Policy(**options)
+
+
+def test_the_report_says_what_merging_layers_cost(tmp_path: Path) -> None:
+    snncc.compile(Chained(), EXAMPLE, target="loihi2", output=tmp_path / "out")
+    found = read_artefact(tmp_path / "out").documents["report.json"]["linear_chains"]
+    assert found == {
+        "merged": 1,
+        "left": 0,
+        "parameters": 4 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3,
+        "merged_parameters": 4 * 8 + 8 + 8 * 3 + 3,
+        "chains": [
+            {
+                "paths": ["fc", "fc", "head"],
+                "kernel": [],
+                "parameters": 8 * 8 + 8 + 8 * 3 + 3,
+                "merged_parameters": 8 * 3 + 3,
+                "left_because": None,
+            }
+        ],
+    }
+    compiled(output=tmp_path / "plain")
+    plain = read_artefact(tmp_path / "plain").documents["report.json"]["linear_chains"]
+    assert plain["chains"] == []
+    assert plain["parameters"] == plain["merged_parameters"]

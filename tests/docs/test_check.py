@@ -6,11 +6,14 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 import yaml  # type: ignore[import-untyped]
+from torch import nn
 
 from snncc.cli.app import app
 from snncc.cli.policy import configured_policy
 from snncc.diagnostics.formats import RENDERERS
+from snncc.models.neuron import LIF
 from snncc.passes.spike_policy import Allowance, Policy
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +57,12 @@ def test_every_format_is_told() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_program_judges_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    image = nn.Sequential(nn.Flatten(), nn.Linear(3072, 2), nn.Unflatten(0, (1, -1)))
+    space = {"network": nn.Sequential(image, LIF(), nn.Linear(2, 2))}
+    exec(block("python"), space)  # noqa: S102 - our own text
+    said = capsys.readouterr().out
+    assert "reads real, not spikes" in said
+    assert "the allowance `SNN201:block.0.*` matches no finding" in said

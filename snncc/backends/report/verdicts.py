@@ -27,7 +27,7 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str 
     facts = {
         "form": checked.form,
         "findings_by_form": _by_form(checked, about_ops),
-        "linear_chains": _chains(checked),
+        "linear_chains": chains_summary(checked),
         "time_steps": checked.graph.steps,
         "products": len(checked.verdicts),
         "verdicts": dict(Counter(v.verdict for v in checked.verdicts)),
@@ -50,7 +50,7 @@ def _by_form(checked: Checked, found: tuple[Diagnostic, ...]) -> dict[str, int]:
     return {"as-written": counts[0], "deployed": counts[1]}
 
 
-def _chains(checked: Checked) -> dict[str, int]:
+def chains_summary(checked: Checked) -> dict[str, int]:
     """Return how many linear chains merge, and the parameters before and after."""
     merged = checked.merged or Merged(checked.graph)
     left = sum(bool(each.reason) for each in merged.chains)
@@ -60,6 +60,22 @@ def _chains(checked: Checked) -> dict[str, int]:
         "parameters": merged.parameters,
         "merged_parameters": merged.merged_parameters,
     }
+
+
+def chains_document(checked: Checked) -> dict[str, Any]:
+    """Return the same with every chain: its modules, its parameters, and why it was left."""
+    merged = checked.merged or Merged(checked.graph)
+    chains = [
+        {
+            "paths": list(each.paths),
+            "kernel": list(each.kernel),
+            "parameters": each.parameters,
+            "merged_parameters": each.merged_parameters,
+            "left_because": each.reason or None,
+        }
+        for each in merged.chains
+    ]
+    return {**chains_summary(checked), "chains": chains}
 
 
 def verdict_text(checked: Checked, findings: Findings) -> str:
