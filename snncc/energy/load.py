@@ -11,7 +11,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 
-from snncc.targets.facts import Fact, FactError, Rule, fact, names_in, open_facts, rules_of
+from snncc.targets.facts import (
+    Fact,
+    FactError,
+    FactFile,
+    Rule,
+    fact,
+    names_in,
+    open_facts,
+    optional_fact,
+    rules_of,
+)
 
 _PACKAGE, _FOLDER = "snncc.energy", "models"
 
@@ -30,20 +40,29 @@ CONSTANTS: Mapping[str, Rule] = MappingProxyType(
             "neuron_update_active",
             "neuron_update_inactive",
             "spike",
+            "add_int32",
+            "mult_int32",
+            "word_of_8_kib",
+            "word_of_32_kib",
+            "word_of_1_mib",
         )
     }
 )
 """Energy of one operation: ``ac`` is an addition, ``mac`` a multiplication and an addition.
 
-The others are events on a chip. ``neuron_access`` is paid by each neuron at each step,
-``neuron_update_active`` by those with a current, ``neuron_update_inactive`` by those without.
+Then events on a chip: ``neuron_access`` is paid by each neuron at each step,
+``neuron_update_active`` by those with a current, ``neuron_update_inactive`` by those without. Then
+what a model of memory pays: operations, and one word read or written in a memory of that size.
 """
 
 PAIRS = ("fp32", "int8")
 """The precisions of which a model of operations may give a ``mac`` and an ``ac``."""
 
 ARITHMETIC = ("mac_fp32", "ac_fp32", "mac_int8", "ac_int8", "mult_int8")
-"""The constants of models that price operations; the others are of models that price events."""
+"""The constants of models that price operations."""
+
+MEMORY = ("add_int32", "mult_int32", "word_of_8_kib", "word_of_32_kib", "word_of_1_mib")
+"""The constants of models that price memory: all are needed. What is left are events."""
 
 
 class EnergyModelError(FactError):
@@ -54,11 +73,14 @@ class EnergyModelError(FactError):
 class Scope:
     """Which operations a model multiplies its constants with."""
 
-    operations: Fact[str] = fact(choices=("estimated", "counted", "events"))
+    operations: Fact[str] = fact(choices=("estimated", "counted", "dense", "events", "memory"))
     """``estimated``: dense operations times firing rate. ``counted``: what took place.
 
-    ``events``: what took place on a chip, updates of neurons and spikes among it.
+    ``dense``: one pass of the same network without spikes. ``events``: what took place on a chip,
+    updates of neurons and spikes among it. ``memory``: operations, addresses and words moved.
     """
+    queue_words: Fact[int] | None = optional_fact(unit="word", at_least=1)
+    """Of a model of memory: how many spikes the queue between two layers holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +92,15 @@ class EnergyModel:
     scope: Scope
     constants: Mapping[str, Fact[float]]
     leaves_out: tuple[str, ...]
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What of it is a guess, each as ``key = value unit, assumed: why``."""
+        scope = {f.name: getattr(self.scope, f.name) for f in fields(Scope)}
+        known = {**scope, **self.constants}
+        return tuple(
+            f"{key} = {fact}, {fact.source}" for key, fact in known.items() if fact and fact.assumed
+        )
 
 
 def available_energy_models() -> tuple[str, ...]:
@@ -91,15 +122,40 @@ def load_energy_model(name_or_path: str | Path) -> EnergyModel:
         constants=file.facts("constants", CONSTANTS),
         leaves_out=file.sentences("leaves_out"),
     )
-    if not model.constants:
-        raise file.refusal("constants", "holds no constant")
-    of_events = model.scope.operations.value == "events"
-    for key in model.constants:
-        if of_events is (key in ARITHMETIC):
-            kind = "events" if of_events else "operations"
-            raise file.refusal(f"constants.{key}", f"does not go with a model of {kind}")
-    if not of_events and not any({f"mac_{p}", f"ac_{p}"} <= model.constants.keys() for p in PAIRS):
-        raise file.refusal("constants", "has no mac and ac of the same precision")
+    _check_constants(model, file)
     if not model.leaves_out:
         raise file.refusal("leaves_out", "is empty: no model covers everything")
     return model
+
+
+def precisions_of(model: EnergyModel) -> tuple[str, ...]:
+    """Return the precisions for which a model has what it multiplies with."""
+    letters = ("mac",) if model.scope.operations.value == "dense" else ("mac", "ac")
+    return tuple(p for p in PAIRS if {f"{a}_{p}" for a in letters} <= model.constants.keys())
+
+
+def _check_constants(model: EnergyModel, file: FactFile) -> None:
+    """Raise ``EnergyModelError`` where constants are missing or go with another kind of model."""
+    if not model.constants:
+        raise file.refusal("constants", "holds no constant")
+    kind = model.scope.operations.value
+    kind = kind if kind in ("events", "memory") else "operations"
+    for key in model.constants:
+        if _kind_of(key) != kind:
+            raise file.refusal(f"constants.{key}", f"does not go with a model of {kind}")
+    if kind == "operations" and not precisions_of(model):
+        dense = model.scope.operations.value == "dense"
+        wanted = "mac" if dense else "mac and ac of the same precision"
+        raise file.refusal("constants", f"has no {wanted}")
+    if (kind == "memory") != (model.scope.queue_words is not None):
+        wanted = "is missing" if kind == "memory" else f"does not go with a model of {kind}"
+        raise file.refusal("scope.queue_words", wanted)
+    for key in MEMORY if kind == "memory" else ():
+        if key not in model.constants:
+            raise file.refusal(f"constants.{key}", "is missing")
+
+
+def _kind_of(constant: str) -> str:
+    if constant in ARITHMETIC:
+        return "operations"
+    return "memory" if constant in MEMORY else "events"

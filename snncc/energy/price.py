@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snncc.energy.load import PAIRS, EnergyModel
+from snncc.energy.load import EnergyModel, precisions_of
 from snncc.execute.counts import Counts, OpCount
 
 SCHEMA = "snncc.energy/1"
@@ -107,15 +107,10 @@ def loads(counts: Counts, model: EnergyModel) -> tuple[Load, ...]:
 def price(of: Iterable[Load], model: EnergyModel, precision: str = "fp32") -> Energy:
     """Return the energy of one sample. ``KeyError`` where the model has no such constants."""
     mac_pj = model.constants[f"mac_{precision}"].value
-    ac_pj = model.constants[f"ac_{precision}"].value
+    dense = model.scope.operations.value == "dense"
+    ac_pj = 0.0 if dense else model.constants[f"ac_{precision}"].value
     priced = (LayerEnergy(x, (x.mac * mac_pj + x.ac * ac_pj) * MJ_PER_PJ) for x in of)
     return Energy(model, precision, tuple(priced))
-
-
-def precisions_of(model: EnergyModel) -> tuple[str, ...]:
-    """Return the precisions for which a model has both constants."""
-    constants = model.constants
-    return tuple(p for p in PAIRS if {f"mac_{p}", f"ac_{p}"} <= constants.keys())
 
 
 def document(
@@ -154,6 +149,7 @@ def document_of(
             }
             for key, constant in model.constants.items()
         },
+        "assumptions": list(model.assumptions),
         "leaves_out": list(model.leaves_out),
     }
 

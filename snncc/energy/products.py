@@ -104,6 +104,11 @@ def _operand(name: str, graph: Graph) -> Operand:
     return Operand(spike, elements, neuron.name, neuron.source.module, weighted)
 
 
+def source_of(name: str, graph: Graph) -> str:
+    """Return what feeds a product and the weights straight before it: neurons, a sum, an input."""
+    return _back(graph[name], graph, (*_TO_WEIGHT, *WEIGHTED)).name
+
+
 def _back(op: Op, graph: Graph, through: tuple[str, ...]) -> Op:
     """Return the first op on the way back that does more than hand on or scale."""
     while op.kind in through:

@@ -12,6 +12,7 @@ from snncc.energy.load import (
     EnergyModelError,
     available_energy_models,
     load_energy_model,
+    precisions_of,
 )
 from snncc.targets.facts import EVIDENCE
 
@@ -73,10 +74,16 @@ def test_a_users_own_file(tmp_path: Path) -> None:
         ('unit = "pJ"', 'unit = "J"', r"constants\.mac_fp32\.unit: is 'J', wanted 'pJ'"),
         ('evidence = "analytic", ', "", r"constants\.mac_fp32\.evidence: is missing"),
         ("value = 4.6", "value = -4.6", "is -4.6, wanted a number from 0 up"),
-        ('"estimated"', '"guessed"', "is 'guessed', wanted 'estimated' or 'counted' or 'events'"),
+        ('"estimated"', '"guessed"', "is 'guessed', wanted 'estimated' or 'counted' or 'dense' or"),
         ('"estimated"', '"events"', r"constants\.mac_fp32: does not go with a model of events"),
         ("mac_fp32", "spike", r"constants\.spike: does not go with a model of operations"),
         ("mac_fp32", "mac_int8", "constants: has no mac and ac of the same precision"),
+        ("mac_fp32", "add_int32", r"constants\.add_int32: does not go with a model of operations"),
+        (
+            "[constants]",
+            'queue_words = { value = 9, unit = "word", source = "x" }\n[constants]',
+            r"scope\.queue_words: does not go with a model of operations",
+        ),
         ("[scope]", "[scopes]", "scopes: unknown key, did you mean 'scope'"),
         ("leaves_out = [", "leaves_out = []\nx = [", "x: unknown key"),
     ],
@@ -84,6 +91,49 @@ def test_a_users_own_file(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(EnergyModelError, match=rf"mine\.toml:\d+: .*{message}"):
         load_energy_model(edited(tmp_path, old, new))
+
+
+MEMORY = (resources.files("snncc.energy") / "models" / "lemaire2022.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "queue_words",
+            "queue_word",
+            r"queue_word: unknown key, did you mean 'queue_words'",
+        ),
+        (
+            "value = 1000",
+            "value = 0",
+            r"queue_words\.value: is 0, wanted a number from 1 up",
+        ),
+        ('unit = "word"', 'unit = "byte"', r"scope\.queue_words\.unit: is 'byte', wanted 'word'"),
+        ("add_int32", "spike", r"constants\.spike: does not go with a model of memory"),
+        ("word_of_1_mib = {", "# {", r"constants\.word_of_1_mib: is missing"),
+    ],
+)
+def test_what_is_refused_of_a_model_of_memory(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in MEMORY
+    path = tmp_path / "mine.toml"
+    path.write_text(MEMORY.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(EnergyModelError, match=rf"mine\.toml:\d+: .*{message}"):
+        load_energy_model(path)
+
+
+def test_a_twin_needs_no_additions_and_others_do(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SHIPPED.replace('"estimated"', '"dense"').replace("\nac_fp32", "\n#"), "utf-8")
+    assert precisions_of(load_energy_model(path)) == ("fp32",)
+
+
+def test_a_guess_says_so() -> None:
+    (guess,) = load_energy_model("lemaire2022").assumptions
+    assert guess.startswith("queue_words = 1000 word, assumed: ")
+    assert load_energy_model("paper-45nm").assumptions == ()
 
 
 def test_a_model_without_constants_or_confession(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc.energy.load import load_energy_model
+from snncc.energy.load import load_energy_model, precisions_of
 from snncc.energy.price import (
     Load,
     counted,
@@ -18,7 +18,6 @@ from snncc.energy.price import (
     estimate,
     estimated,
     loads,
-    precisions_of,
     price,
 )
 from snncc.execute.counts import Counts, count
