@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,14 @@ from snncc.energy.rules import UNFIT_ENERGY_OPTION, UNUSABLE_RATES
 from snncc.ir.graph import Source
 
 if TYPE_CHECKING:
+    from snncc.backends.report.energy import Subject, Way
     from snncc.compiler import Checked
     from snncc.energy.load import EnergyModel
+    from snncc.execute.dataset import Dataset
+    from snncc.ir.graph import Graph
+
+ALL = "all"
+"""What stands for every energy model."""
 
 RATES_OPTIONS = (
     click.option(
@@ -33,66 +40,131 @@ RATES_OPTIONS = (
         "--counter-heads", type=click.IntRange(min=1), metavar="N",
         help="Price attention as a counter does that is set to N heads.",
     ),
+    click.option(
+        "--compare", metavar="OTHER",
+        help="Set another model or artefact beside it, on the same data.",
+    ),
+    click.option(
+        "--compare-rates", metavar="FILE", help="Firing rates of OTHER, in place of data.",
+    ),
+    click.option(
+        "--details", is_flag=True,
+        help="Show how estimate and count of each layer differ, and attention by convention.",
+    ),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The options of the command beside the model and the energy model."""
+
+    data: str | None
+    limit: int | None
+    rates: str | None
+    convention: str | None
+    counter_heads: int | None
+    compare: str | None
+    compare_rates: str | None
+    details: bool
 
 
 @click.command()
 @all_of(MODEL, *MODEL_OPTIONS, DATA, LIMIT, *RATES_OPTIONS)
 @click.option(
-    "--energy-model", "prices", default="paper-45nm", show_default=True, metavar="NAME|FILE",
-    help="What an operation costs: paper-45nm, counted-45nm, loihi1-davies2018, loihi1-sanafe, "
-    "or a file of your own.",
+    "--energy-model", "prices", default="paper-45nm", show_default=True, metavar="NAME|FILE|all",
+    help="What an operation costs: paper-45nm, counted-45nm, ann-45nm, lemaire2022, "
+    "loihi1-davies2018, loihi1-sanafe, a file of your own, or all of ours.",
 )  # fmt: skip
 @form("text", "json", "csv")
 def energy(model: str, prices: str, form: str, **options: Any) -> int:
     """Price the operations of MODEL, or of an artefact, on data or from firing rates."""
-    document = _document(model, energy_model_of(prices), **options)
-    from snncc.backends.report.energy import energy_csv
-    from snncc.backends.report.text import energy_text
-
+    names = Given.__dataclass_fields__
+    given = Given(**{name: options.pop(name) for name in names})
+    document, text, csv = _answer(model, prices, given, options)
     if form == "json":
         result_json(document)
     else:
-        result(energy_csv(document) if form == "csv" else energy_text(document))
+        result(csv if form == "csv" else text)
     return EXIT_CLEAN
 
 
-def _document(
-    spec: str,
-    prices: EnergyModel,
-    *,
-    data: str | None,
-    limit: int | None,
-    rates: str | None,
-    convention: str | None,
-    counter_heads: int | None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Return the energy document of one network."""
-    _refuse_unfit(prices, data, rates, convention, counter_heads)
-    from snncc.backends.report.energy import Way, measured, measured_artefact, rated
+def _answer(
+    spec: str, prices: str, given: Given, options: dict[str, Any]
+) -> tuple[dict[str, Any], str, str]:
+    """Return the document that was asked for, and the same as text and as CSV."""
+    from snncc.backends.report import energy_text as text
+    from snncc.backends.report.energy import energies_csv, energies_document, energy_csv
+
+    models = [] if prices == ALL else [energy_model_of(prices)]
+    _refuse_unfit(models, given)
+    subject, way = _subject(spec, given, given.rates, models, options), _way(given)
+    if given.compare is not None:
+        return _compared(subject, models[0], given, options)
+    _refuse_counter_heads(subject, given)
+    if not models:
+        with working("counting"):
+            found = energies_document(subject, way)
+        return found, text.energies_text(found["energies"]), energies_csv(found)
+    from snncc.backends.report.energy import energy_document
+
+    with working("counting"):
+        document = energy_document(subject, models[0], way)
+    return document, text.energy_text(document, details=given.details), energy_csv(document)
+
+
+def _compared(
+    subject: Subject, model: EnergyModel, given: Given, options: dict[str, Any]
+) -> tuple[dict[str, Any], str, str]:
+    """Return the comparison with the other network as a document, as text and as CSV."""
+    from snncc.backends.report.compare import compare_csv, compare_text
+    from snncc.backends.report.energy import energy_document
+    from snncc.energy.compare import compare_document
+
+    other = _subject(str(given.compare), given, given.compare_rates, [model], options)
+    for each in (subject, other):
+        _refuse_counter_heads(each, given)
+    with working("counting"):
+        sides = [energy_document(each, model, _way(given)) for each in (subject, other)]
+    document = compare_document(*sides)
+    return document, compare_text(document), compare_csv(document)
+
+
+def _subject(
+    spec: str, given: Given, rates: str | None, models: list[EnergyModel], options: dict[str, Any]
+) -> Subject:
+    """Return a network to price, with its rates or its samples. Raises ``SnnccError``."""
+    from snncc.backends.report.energy import subject_of, subject_of_artefact
     from snncc.execute.weights import require_weights
 
-    way = Way(convention or "spikingformer", counter_heads)
-    if rates is not None:
-        checked = _checked(spec, options)
-        return rated(checked, _rates(Path(rates), checked), prices, way)
-    if data is None:
+    if rates is None and given.data is None and not _needs_nothing(models):
         message = "energy is priced from spikes, and no data are given"
         hint = "give samples with --data, or firing rates with --rates"
         raise SnnccError(DATA_WANTED.at(Source(), message, hint=hint))
     if is_artefact(spec):
         from snncc.artefact import read_artefact
 
+        if rates is not None:
+            _unfit(f"`{spec}` is an artefact: firing rates price a model, as it is written")
         artefact = read_artefact(Path(spec))
-        dataset = data_of(data, artefact.integer, limit)
-        with working("counting"):
-            return measured_artefact(artefact, dataset.inputs, prices, way)
+        samples = _samples(given, artefact.integer)
+        return subject_of_artefact(artefact, samples.inputs if samples else None)
     checked = _checked(spec, options)
-    require_weights(checked.graph, checked.name)
-    dataset = data_of(data, checked.graph, limit)
-    with working("counting"):
-        return measured(checked, dataset.inputs, prices, way)
+    if rates is not None:
+        return subject_of(checked, rates=_rates(Path(rates), checked))
+    if given.data is not None:
+        require_weights(checked.graph, checked.name)
+    samples = _samples(given, checked.graph)
+    return subject_of(checked, samples.inputs if samples else None)
+
+
+def _samples(given: Given, graph: Graph) -> Dataset | None:
+    return None if given.data is None else data_of(given.data, graph, given.limit)
+
+
+def _way(given: Given) -> Way:
+    from snncc.backends.report.energy import Way
+
+    return Way(given.convention or "spikingformer", given.counter_heads)
 
 
 def _checked(spec: str, options: dict[str, Any]) -> Checked:
@@ -114,23 +186,40 @@ def _rates(path: Path, checked: Checked) -> Any:
         raise SnnccError(UNUSABLE_RATES.at(Source(file=str(path)), message)) from error
 
 
-def _refuse_unfit(
-    prices: EnergyModel,
-    data: str | None,
-    rates: str | None,
-    convention: str | None,
-    counter_heads: int | None,
-) -> None:
+def _needs_nothing(models: list[EnergyModel]) -> bool:
+    return any(model.scope.operations.value == "dense" for model in models)
+
+
+def _refuse_unfit(models: list[EnergyModel], given: Given) -> None:
     """Raise ``SnnccError`` where options contradict each other."""
-    estimates = rates is not None or prices.scope.operations.value == "estimated"
-    if rates is not None and data is not None:
+    needs = [model.scope.operations.value for model in models]
+    rated = given.rates is not None or given.compare_rates is not None
+    if given.compare_rates is not None and given.compare is None:
+        _unfit("--compare-rates is given, and no --compare that it is of")
+    if given.compare is not None and not models:
+        _unfit("--compare sets two networks under one energy model, and all are asked for")
+    both = given.rates is not None and (given.compare is None or given.compare_rates is not None)
+    if both and given.data is not None:
         _unfit("--rates and --data are given, wanted one of them")
-    if rates is not None and prices.scope.operations.value == "events":
-        _unfit(f"{prices.name} prices events that took place, and --rates holds none")
-    if (convention or counter_heads) and not estimates:
-        _unfit(f"{prices.name} counts operations, a convention estimates them")
-    if counter_heads and convention not in (None, "spikingformer"):
-        _unfit(f"--counter-heads has no meaning in the convention {convention}")
+    if rated and {"events", "memory"} & set(needs):
+        _unfit(f"{models[0].name} prices events that took place, and rates hold none")
+    estimates = rated or not models or "estimated" in needs
+    if (given.convention or given.counter_heads) and not estimates:
+        _unfit(f"{models[0].name} counts operations, a convention estimates them")
+    if given.counter_heads and given.convention not in (None, "spikingformer"):
+        _unfit(f"--counter-heads has no meaning in the convention {given.convention}")
+
+
+def _refuse_counter_heads(subject: Subject, given: Given) -> None:
+    """Raise ``SnnccError`` where attention is not the ``Q (Kᵀ V)`` that the counter assumes."""
+    from snncc.energy.attention import attention_blocks, not_values_first
+
+    if given.counter_heads is None:
+        return
+    if not attention_blocks(subject.written):
+        _unfit(f"--counter-heads prices attention, and {subject.name} has none")
+    if path := not_values_first(subject.written):
+        _unfit(f"--counter-heads is of Q (K^T V), and `{path}` of {subject.name} is no such thing")
 
 
 def _unfit(message: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from snncc.backends.report.build import ProductRow, Report
-from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
+from snncc.backends.report.energy_text import energy_lines
+from snncc.backends.report.table import count_of, energy, percent, si, table
 from snncc.diagnostics.render import printable
 from snncc.passes.spike_causes import shown
 
@@ -18,39 +18,6 @@ def report_text(report: Report) -> str:
     parts += ["".join(energy_lines(each)) for each in report.energies]
     accuracy = accuracy_line(report.accuracy)
     return "\n".join([*parts, *([f"{accuracy}\n"] if accuracy else [])])
-
-
-def energy_text(document: Mapping[str, Any]) -> str:
-    """Return a ``snncc.energy/1`` document as text."""
-    columns = (("layer", False), ("op", False), ("rate", True), ("dense ops", True),
-               ("MAC", True), ("AC", True), ("energy", True))  # fmt: skip
-    rows = [
-        (printable(layer["path"]), layer["op"], "-" if layer["mac"] else percent(layer["rate"]),
-         si(layer["dense_ops"]), si(layer["mac"]), si(layer["ac"]), energy(layer["energy_mj"]))
-        for layer in document["layers"]
-    ]  # fmt: skip
-    samples = count_of(document["samples"], "sample")
-    of = f"the mean of {samples}" if document["samples"] else "from firing rates"
-    head = f"{document['model']}, {of}, T={document['time_steps']}\n"
-    return "\n".join([head, table(columns, rows), "".join(energy_lines(document))])
-
-
-def energy_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the totals of an energy document, and what its model leaves out."""
-    for precision, totals in document["totals_by_precision"].items():
-        yield (
-            f"{document['energy_model']}, {precision}: {totals['energy_mj']:.6g} mJ a sample, "
-            f"{si(totals['mac'])} MAC and {si(totals['ac'])} AC {document['operations']}\n"
-        )
-    for event, of in document.get("events", {}).items():
-        yield f"  {event}: {si(of['count'])}, {energy(of['energy_mj'])}\n"
-    if document.get("convention"):
-        heads = document.get("counter_heads")
-        yield f"  convention: {document['convention']}" + (f", {heads} heads\n" if heads else "\n")
-    if paper := document.get("published"):
-        said = f"  published: {paper['energy_mj']} mJ ({paper['source']}). {paper['note']}"
-        yield paragraph(said, "    ")
-    yield paragraph("  leaves out: " + " ".join(document["leaves_out"]), "    ")
 
 
 def accuracy_line(accuracy: Mapping[str, float | None]) -> str:

@@ -1,0 +1,153 @@
+"""What each layer did, and how the papers' estimate of it differs from what was counted.
+
+The estimate ``rate (dense + bias)`` is more, or less, than the operations that took place, by
+
+- ``bias``: additions of a bias, which the estimate multiplies by the rate too;
+- ``padding``: taps of a kernel on zero padding, where there is no synapse;
+- ``placement``: spikes that sit where they meet fewer synapses than the mean place does, at a
+  border or between strides (negative: more). Of inputs that are no spikes: those that are zero;
+- ``partner``: of a product of two values, factors whose partner is zero.
+
+The parts add up to the difference exactly. All figures are of one sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from snncc.energy.price import PRICED, Load, estimated
+from snncc.execute.counts import Counts, OpCount
+from snncc.ir.graph import Graph, Op
+from snncc.ir.ops import AvgPool, Conv, MaxPool
+from snncc.passes.check_spikes import verdicts
+from snncc.passes.spike_causes import shown
+
+FIRES = ("neuron", "integer_neuron")
+WORK = (
+    "synaptic_ops", "bias_adds", "residual_adds", "pool_ops", "neuron_updates",
+    "neuron_updates_active", "spikes", "weight_words", "potential_words",
+)  # fmt: skip
+"""What is summed over a network, each for one sample."""
+
+
+def readings(graph: Graph) -> Mapping[str, dict[str, str]]:
+    """Return, for each product, its role (encoder, head or nothing) and what it ``reads``."""
+    return {
+        v.name: {"role": v.role, "reads": ", ".join(dict.fromkeys(shown(d) for d in v.domains))}
+        for v in verdicts(graph)
+    }
+
+
+def layer_details(graph: Graph, counts: Counts) -> Mapping[str, dict[str, Any]]:
+    """Return what each product and neuron layer did, by name."""
+    estimates = {load.name: load for load in estimated(counts)}
+    found: dict[str, dict[str, Any]] = {}
+    for op in counts.ops.values():
+        if op.kind in PRICED:
+            found[op.name] = _product(op, graph, counts.samples, estimates[op.name])
+        elif op.kind in FIRES:
+            found[op.name] = _neurons(op, counts.samples)
+    return found
+
+
+def other_ops(graph: Graph, counts: Counts) -> tuple[dict[str, Any], ...]:
+    """Return the additions of residuals and the operations of pools, which no model here prices."""
+    found = ((op, _elementwise(graph[op.name], op, graph)) for op in counts.ops.values())
+    return tuple(
+        {"path": op.path, "op": op.kind, "name": op.name, "ops": op.runs * ops}
+        for op, ops in found
+        if ops is not None
+    )
+
+
+def work_of(
+    details: Mapping[str, Mapping[str, Any]], others: tuple[dict[str, Any], ...]
+) -> dict[str, float]:
+    """Return what a network did in all: each key of ``WORK``."""
+    sums = {key: sum(of.get(key, 0) for of in details.values()) for key in WORK}
+    sums["synaptic_ops"] = sum(of.get("counted_ops", 0) for of in details.values())
+    sums["residual_adds"] = sum(o["ops"] for o in others if o["op"] == "add")
+    sums["pool_ops"] = sum(o["ops"] for o in others if o["op"] != "add")
+    return sums
+
+
+def existing_taps(op: Op, graph: Graph) -> int:
+    """Return the multiplications of one run of a conv or linear that meet an input, not padding."""
+    weight = graph.weights[op.weight_names[0]]
+    if not isinstance(op, Conv):
+        return math.prod(graph.type_of(op.name).shape) * weight.shape[1]
+    axes = len(weight.shape) - 2
+    places = graph.type_of(op.inputs[0]).shape
+    outs = graph.type_of(op.name).shape
+    lead = math.prod(outs[: -axes - 1])
+    taps = (
+        _inside(*axis)
+        for axis in zip(
+            places[-axes:], outs[-axes:], weight.shape[2:], op.stride, op.padding, op.dilation,
+            strict=True,
+        )
+    )  # fmt: skip
+    return lead * weight.shape[0] * weight.shape[1] * math.prod(taps)
+
+
+def _inside(n: int, outs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Return how many taps of all windows of one axis lie on one of its ``n`` places."""
+    starts = (o * stride - padding for o in range(outs))
+    return sum(0 <= s + t * dilation < n for s in starts for t in range(kernel))
+
+
+def _product(op: OpCount, graph: Graph, samples: int, estimate: Load) -> dict[str, Any]:
+    spikes = op.spike_input or op.spike_right
+    counted = int((op.synaptic_ops if spikes else op.event_ops).sum()) / samples
+    said = estimate.ac + estimate.mac
+    found: dict[str, Any] = {"estimated_ops": said, "counted_ops": counted}
+    if op.kind in ("matmul", "mask"):
+        found["difference"] = {"partner": said - counted}
+        found["attention"] = {
+            "heads": _heads(op, graph),
+            "and_accumulate": int(op.fan_out_ops.sum()) / samples,
+            "adds": counted,
+            "ssa_formula": said,
+        }
+        return found
+    existing = op.runs * existing_taps(graph[op.name], graph)
+    found["difference"] = {
+        "bias": estimate.rate * (estimate.dense_ops - op.runs * op.dense_ops),
+        "padding": estimate.rate * (op.runs * op.dense_ops - existing),
+        "placement": estimate.rate * existing - counted,
+    }
+    found["by_value_ops"] = int(op.synaptic_ops.sum()) / samples
+    found["bias_adds"] = int(op.bias_ops.sum()) / samples
+    found["weight_words"] = int(op.event_ops.sum()) / samples
+    return found
+
+
+def _neurons(op: OpCount, samples: int) -> dict[str, Any]:
+    updates = int(op.updates.sum()) / samples
+    return {
+        "neuron_updates": updates,
+        "neuron_updates_active": int(op.active.sum()) / samples,
+        "spikes": int(op.spikes_out.sum()) / samples,
+        "potential_words": 2 * updates,
+    }
+
+
+def _heads(op: OpCount, graph: Graph) -> int:
+    shape = graph.type_of(op.name).shape
+    return math.prod(shape[:-2]) if op.kind == "matmul" else 1
+
+
+def _elementwise(op: Op, count: OpCount, graph: Graph) -> int | None:
+    """Return the operations of one run: an addition an element, all but one a window's values."""
+    if op.kind == "add":
+        return count.elements_out
+    if not isinstance(op, (MaxPool, AvgPool)):
+        return None
+    shape, n = graph.type_of(op.name).shape, len(op.kernel)
+    dilation = op.dilation if isinstance(op, MaxPool) else (1,) * n
+    places = graph.type_of(op.inputs[0]).shape[-n:]
+    axes = zip(places, shape[-n:], op.kernel, op.stride, op.padding, dilation, strict=True)
+    windows = math.prod(shape[:-n]) * math.prod(_inside(*axis) for axis in axes)
+    return windows - count.elements_out
