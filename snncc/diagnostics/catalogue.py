@@ -21,6 +21,7 @@ RULE_MODULES = (
     "snncc.execute.weights",
     "snncc.frontends.rules_of_files",
     "snncc.frontends.rules_of_tracing",
+    "snncc.mapping.rules",
     "snncc.passes.base",
     "snncc.passes.check_target",
     "snncc.passes.quantize",

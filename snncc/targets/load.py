@@ -7,8 +7,9 @@ no figure is made of it. Every other key has to be there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from snncc.targets.facts import (
     Fact,
     FactError,
+    FactFile,
     Rule,
     fact,
     names_in,
@@ -48,18 +50,40 @@ _EVENTS = (
     "spike_within_tile",
     "hop_east_west",
     "hop_north_south",
+    "synaptic_op_conv",
+    "synaptic_op_sparse",
+    "synaptic_op_dense",
+    "neuron_access",
+    "neuron_update",
+    "spike_out",
+    "message_out",
+    "message_in",
 )
+"""Events of the machine. ``neuron_access`` is paid for every neuron in every step and
+``neuron_update`` beside it where there is something to do; the other two updates stand alone."""
 
 SPEED: Mapping[str, Rule] = MappingProxyType(
     {
         key: Rule(float, unit="ns", evidence=True)
-        for key in (*_EVENTS, "barrier_one_tile", "barrier_all_tiles")
+        for key in (
+            *_EVENTS,
+            "synaptic_memory_byte",
+            "link_packet",
+            "barrier_one_tile",
+            "barrier_all_tiles",
+        )
     }
 )
 
 ENERGY: Mapping[str, Rule] = MappingProxyType(
     {key: Rule(float, unit="pJ", evidence=True) for key in _EVENTS}
 )
+
+
+_FROM_TILES = re.compile(r"from_([1-9][0-9]*)_tiles")
+
+TIMINGS = ("max_affine", "generation_or_processing")
+"""How the time of a step follows from the events in it: see ``machine/times.py``."""
 
 
 class TargetError(FactError):
@@ -121,8 +145,19 @@ class Mesh:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Machine:
+    """How the machine model runs this chip."""
+
+    timing: Fact[str] = fact(choices=TIMINGS)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
-    """A chip. ``limits``, ``speed`` and ``energy`` hold only what their sources give."""
+    """A chip. ``limits``, ``speed`` and ``energy`` hold only what their sources give.
+
+    ``barrier`` is the time that ends a step, by the number of tiles from which on it takes so long.
+    ``energy_of`` names the target whose energies stand in for those that nobody has published.
+    """
 
     name: str
     title: str
@@ -133,6 +168,9 @@ class Target:
     mesh: Mesh
     speed: Mapping[str, Fact[float]]
     energy: Mapping[str, Fact[float]]
+    machine: Machine | None = None
+    barrier: Mapping[int, Fact[float]] = field(default_factory=dict)
+    energy_of: str = ""
 
     def facts(self) -> Iterator[tuple[str, Fact[Any]]]:
         """Yield every fact under its dotted key, in the order of the declarations."""
@@ -140,6 +178,9 @@ class Target:
             held = getattr(self, section)
             items = held.items() if isinstance(held, Mapping) else _items(held)
             yield from ((f"{section}.{key}", one) for key, one in items if one is not None)
+        if self.machine is not None:
+            yield "machine.timing", self.machine.timing
+        yield from ((f"barrier.from_{n}_tiles", one) for n, one in self.barrier.items())
 
 
 def _items(section: Arithmetic | Features | Mesh) -> Iterator[tuple[str, Fact[Any] | None]]:
@@ -168,9 +209,39 @@ def load_target(name_or_path: str | Path) -> Target:
         mesh=Mesh(**file.facts("mesh", rules_of(Mesh))),
         speed=file.facts("speed", SPEED),
         energy=file.facts("energy", ENERGY),
+        machine=_machine(file),
+        barrier=_barrier(file),
+        energy_of=_stand_in(file),
     )
     tiles = target.mesh.columns.value * target.mesh.rows.value
     cores, seats = target.limits["cores"].value, tiles * target.mesh.cores_per_tile.value
     if cores > seats:
         raise file.refusal("limits.cores", f"is {cores}, but the mesh has room for {seats}")
     return target
+
+
+def _machine(file: FactFile) -> Machine | None:
+    if "machine" not in file.document:
+        return None
+    return Machine(**file.facts("machine", rules_of(Machine)))
+
+
+def _barrier(file: FactFile) -> Mapping[int, Fact[float]]:
+    """Return the times of a step's end, which a file gives under ``from_<n>_tiles``."""
+    given = file.document.get("barrier", {})
+    keys = given if isinstance(given, dict) else {}
+    tiles = {key: match for key in keys if (match := _FROM_TILES.fullmatch(key))}
+    facts = file.facts("barrier", {key: Rule(float, unit="ns", evidence=True) for key in tiles})
+    by_tiles = {int(tiles[key][1]): one for key, one in facts.items()}
+    return MappingProxyType(dict(sorted(by_tiles.items())))
+
+
+def _stand_in(file: FactFile) -> str:
+    """Return the target whose energies stand in for this one's."""
+    if "energy_of" not in file.document:
+        return ""
+    name = file.text("energy_of")
+    if name not in available_targets():
+        known = ", ".join(available_targets())
+        raise file.refusal("energy_of", f"is {name!r}, wanted one of {known}")
+    return name

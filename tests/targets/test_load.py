@@ -34,7 +34,7 @@ def line_of(text: str) -> int:
 
 
 def test_what_ships() -> None:
-    assert available_targets() == ("loihi1", "loihi2")
+    assert available_targets() == ("loihi1", "loihi1-sanafe", "loihi2")
 
 
 @pytest.mark.parametrize("name", available_targets())
@@ -70,7 +70,12 @@ def test_loihi1_is_what_was_published() -> None:
 def test_loihi2_has_no_invented_number() -> None:
     target = load_target("loihi2")
     assert not target.energy
-    assert set(target.speed) == {"barrier_all_tiles"}
+    assert target.energy_of == "loihi1"
+    assert {key for key, fact in target.speed.items() if fact.evidence == "vendor"} == {
+        "barrier_all_tiles"
+    }
+    derived = {key: fact.source for key, fact in target.speed.items() if key != "barrier_all_tiles"}
+    assert all("Davies" in source or "Hala Point" in source for source in derived.values())
     assert "axons_in_per_core" not in target.limits
     assert "axons_out_per_core" not in target.limits
     assert target.limits["neurons_per_core"].value == 8192
@@ -107,6 +112,31 @@ def test_guesses_are_marked() -> None:
     guesses = [key for key, fact in load_target("loihi2").facts() if fact.assumed]
     assert "features.per_neuron_threshold" in guesses
     assert not [key for key, fact in load_target("loihi1").facts() if fact.assumed]
+
+
+def test_the_simulators_constants() -> None:
+    target = load_target("loihi1-sanafe")
+    assert {n: fact.value for n, fact in target.barrier.items()} == {
+        1: 600, 2: 1000, 4: 1400, 29: 1800,
+    }  # fmt: skip
+    assert target.machine is not None
+    assert target.machine.timing.value == "generation_or_processing"
+    assert target.energy["message_out"].value == pytest.approx(111)
+    assert dict(target.facts())["barrier.from_29_tiles"].unit == "ns"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("[limits]", "[barrier]\nfrom_0_tiles = { value = 1 }\n[limits]", "barrier.from_0_tiles"),
+        ("[limits]", "[barrier]\nfrom_2_tiles = { value = 1 }\n[limits]", "from_2_tiles.source"),
+        ('"max_affine"', '"slow"', "machine.timing.value"),
+        ("[limits]", 'energy_of = "nothing"\n[limits]', "energy_of: is 'nothing', wanted one of"),
+    ],
+)
+def test_what_the_machine_needs_is_checked(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    with pytest.raises(TargetError, match=reason):
+        load_target(edited(tmp_path, old, new))
 
 
 def test_a_fact_reads_as_a_person_would_write_it() -> None:
@@ -285,7 +315,8 @@ def test_an_unknown_name_gets_a_hint() -> None:
     with pytest.raises(TargetError, match=r"^loihi3: unknown name, did you mean 'loihi2'\?"):
         load_target("loihi3")
     with pytest.raises(
-        TargetError, match=r"^spinnaker: unknown name; known: loihi1, loihi2; or give"
+        TargetError,
+        match=r"^spinnaker: unknown name; known: loihi1, loihi1-sanafe, loihi2; or give",
     ):
         load_target("spinnaker")
     with pytest.raises(TargetError, match="unknown name"):

@@ -1,0 +1,1 @@
+"""The placed network, run step by step: events, traffic, time and energy."""

@@ -1,0 +1,163 @@
+"""What each population does at each step of the chip, from a run of the step graph.
+
+On the chip a spike takes one step to each population that reads it. A population with latency L
+computes at chip step ``s`` what the step graph computes at time step ``s - L``. ``stretched`` shows
+one sample by itself, with silence before and after; ``streamed`` shows the steady state of samples
+one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+
+from snncc.execute.executor import Executor
+from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.ops import Conv, IntegerNeuron, Linear
+from snncc.ir.semantics import apply, integer_neuron_step
+from snncc.ir.timing import Timing
+from snncc.mapping.populations import Net
+from snncc.mapping.views import sources_of
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What was sent and what was updated, ``[steps, *shape]`` each.
+
+    ``sent`` is by emitted value: whatever is not 0 is a message. ``updated`` is by neuron layer: in
+    which steps a compartment had something to do; a layer that is left out has at every step.
+    """
+
+    sent: Mapping[str, Array]
+    updated: Mapping[str, Array]
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return max((len(array) for array in self.sent.values()), default=0)
+
+
+def latencies(net: Net) -> Mapping[str, int]:
+    """Return, by population, how many steps after the input it answers: its longest chain."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(p.name for p in net.populations)
+    for population in net.populations:
+        for projection in population.projections:
+            for read in projection.reads:
+                senders = (net.owner.get(value) for value in sources_of(net, read))
+                graph.add_edges_from((s.name, population.name) for s in senders if s)
+    found: dict[str, int] = {}
+    for name in nx.topological_sort(graph):
+        before = [found[n] + 1 for n in graph.predecessors(name)]
+        found[name] = max(before, default=0)
+    return found
+
+
+def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
+    """Return what one sample ``x`` makes the populations do, by time steps of the step graph.
+
+    ``x`` is ``[*shape]``, or ``[T, *shape]`` where the input varies. With ``exact`` it is found for
+    each compartment of an integer layer whether it had anything to do: a potential, a current, or
+    a bias; this runs every product twice.
+    """
+    graph = net.graph
+    layers = [op for op in graph.ops if isinstance(op, IntegerNeuron)] if exact else []
+    keep = {*net.emitted, *(op.inputs[0] for op in layers)}
+    executor = Executor(graph)
+    run = executor.run(x[:, None] if _varies(graph) else x[None], keep=keep)
+    values = {
+        name: value[:, 0] if executor.timing[name] is Timing.STEP else value[0][None]
+        for name, value in run.values.items()
+    }
+    sent = {name: _every_step(values[name], graph.steps) for name in net.emitted}
+    updated: dict[str, Array] = {}
+    if exact:
+        touched = _touched(net, sent)
+        for op in layers:
+            currents = _every_step(values[op.inputs[0]], graph.steps)
+            updated[op.name] = _left(op, currents, graph) | touched[op.name]
+    return Activity(sent, updated)
+
+
+def stretched(net: Net, activity: Activity, steps: int) -> Activity:
+    """Return the activity of one sample on the chip: each value after its latency, else silence."""
+    delay = _delays(net)
+    return Activity(
+        {n: _late(a, delay[n], steps) for n, a in activity.sent.items()},
+        {n: _late(a, delay[n], steps) for n, a in activity.updated.items()},
+    )
+
+
+def streamed(net: Net, activity: Activity) -> Activity:
+    """Return the steady state: sample after sample, at every step each population at another."""
+    delay = _delays(net)
+    return Activity(
+        {n: np.roll(a, delay[n], axis=0) for n, a in activity.sent.items()},
+        {n: np.roll(a, delay[n], axis=0) for n, a in activity.updated.items()},
+    )
+
+
+def _delays(net: Net) -> Mapping[str, int]:
+    late = latencies(net)
+    sent = {value: late[p.name] for value, p in net.owner.items()}
+    return {**dict.fromkeys(net.host, 0), **sent}
+
+
+def _late(array: Array, delay: int, steps: int) -> Array:
+    late = np.zeros((steps, *array.shape[1:]), array.dtype)
+    count = max(0, min(len(array), steps - delay))
+    late[delay : delay + count] = array[:count]
+    return late
+
+
+def _varies(graph: Graph) -> bool:
+    return any(getattr(op, "varies", False) for op in graph.of_kind("input"))
+
+
+def _every_step(array: Array, steps: int) -> Array:
+    """Return a value made once as one made at every time step: it is sent at each."""
+    return array if len(array) == steps else np.broadcast_to(array[:1], (steps, *array.shape[1:]))
+
+
+def _left(op: IntegerNeuron, currents: Array, graph: Graph) -> Array:
+    """Return where the step before left a potential, ``[T, *shape]`` of bool.
+
+    A soft reset always leaves one: the simulator that looks takes off a hair less than the
+    threshold.
+    """
+    weights: Mapping[str, Array] = graph.weights  # type: ignore[assignment]
+    unit = weights[op.unit] if op.unit else None
+    busy, state, left = [], None, np.zeros(currents.shape[1:], bool)
+    for current in currents:
+        busy.append(left)
+        spikes, _, state = integer_neuron_step(op, weights[op.threshold], current, state, unit)
+        left = (state != 0) | ((spikes > 0) & (op.reset == "soft"))
+    return np.stack(busy)
+
+
+def _touched(net: Net, sent: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return, by neuron layer, which compartments any message reached, ``[T, *shape]`` of bool."""
+    graph = net.graph
+    ones = {name: np.ones_like(np.asarray(w)) for name, w in graph.weights.items()}
+    values: dict[str, Array] = {}
+    found: dict[str, Array] = {}
+    for op in graph.ops:
+        reads = tuple(values[name] for name in op.inputs if name in values)
+        if isinstance(op, IntegerNeuron):
+            found[op.name] = reads[0] != 0
+        if op.name in sent:
+            values[op.name] = (sent[op.name] != 0).astype(np.int64)[:, None]
+        elif op.kind not in ("output", "readout") and len(reads) == len(op.inputs) > 0:
+            bare = _without_bias(op)
+            values[op.name] = apply(bare, reads, ones, 2)
+    return {name: array[:, 0] for name, array in found.items()}
+
+
+def _without_bias(op: Op) -> Op:
+    if isinstance(op, (Conv, Linear)) and op.bias is not None:
+        return dataclasses.replace(op, bias=None)
+    return op

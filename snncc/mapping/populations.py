@@ -1,0 +1,242 @@
+"""What the cores hold: the populations of a step graph, and what connects them.
+
+A *population* is a block of compartments that all compute the same. Its result is *emitted*: sent
+as spikes, or as numbers in graded spikes. What stands between two populations runs in the dendrite
+of the one that reads: sums, scales, and the products with stored weights, which are its synapses.
+What no neuron layer depends on (the head) runs on the host, and so does the input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from snncc.ir.graph import Graph, Op, Shape
+
+NEURONS = ("neuron", "integer_neuron")
+CARRIED = ("reshape", "permute", "repeat", "delay", "scale", "round_shift", "batch_norm", "compare")
+"""Kinds that take each place of their one input to one place of the result."""
+MOVED = ("expand", "slice", "concat", "pad")
+"""Kinds that place values anew, more than once or not at all."""
+READERS = ("conv", "linear", "max_pool", "avg_pool", "sum", "mask", "matmul")
+"""Kinds that gather several of their inputs' values: these have to arrive as messages."""
+FORWARDED = ("reshape", "permute", "repeat", "delay", "scale", *MOVED)
+"""Kinds through which an emitted value is read."""
+
+
+class UnmappedError(ValueError):
+    """An op that no population can hold: which, and why."""
+
+    def __init__(self, op: Op, reason: str) -> None:
+        super().__init__(f"`{op.name}` ({op.kind}): {reason}")
+        self.op, self.reason = op, reason
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What one op brings to a population.
+
+    ``reads`` are values as the op reads them. ``path`` are the ops from the op's result (``start``)
+    to the population's own value, nearest first. A ``matmul`` with ``inner`` has the product of
+    that other matmul as one operand, and counts it where it is used.
+    """
+
+    kind: str
+    op: str
+    reads: tuple[str, ...]
+    start: str
+    path: tuple[str, ...]
+    inner: str | None = None
+
+
+@dataclass(frozen=True)
+class Population:
+    """Compartments with the places of the value ``home``, of shape ``shape``.
+
+    ``name`` is the value that it computes; ``emits`` are the values sent from it: that one, and
+    the spikes of a neuron layer that reads nothing else. ``path`` leads from home to name.
+    """
+
+    name: str
+    home: str
+    shape: Shape
+    path: tuple[str, ...]
+    emits: tuple[str, ...]
+    projections: tuple[Projection, ...]
+
+    @property
+    def neurons(self) -> int:
+        """How many compartments it has."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Net:
+    """The populations of a graph in topological order; ``host`` are the values that it sends."""
+
+    graph: Graph
+    populations: tuple[Population, ...]
+    host: tuple[str, ...]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Population]:
+        """The population of each name."""
+        return {p.name: p for p in self.populations}
+
+    @cached_property
+    def owner(self) -> Mapping[str, Population]:
+        """The population that emits each emitted value; host values have none."""
+        return {value: p for p in self.populations for value in p.emits}
+
+    @cached_property
+    def emitted(self) -> frozenset[str]:
+        """Every value that travels."""
+        return frozenset((*self.owner, *self.host))
+
+
+def net_of(graph: Graph, *, inputs_on_cores: bool = False) -> Net:
+    """Return the populations of a step graph.
+
+    With ``inputs_on_cores`` an input is a population too, whose neurons fire as they are told.
+    Raises ``UnmappedError`` for what no population can hold.
+    """
+    return _Builder(graph, inputs_on_cores).net()
+
+
+class _Builder:
+    def __init__(self, graph: Graph, inputs_on_cores: bool) -> None:
+        self.graph, self.inputs_on_cores = graph, inputs_on_cores
+        self.on_chip = _on_chip(graph)
+        self.emitted = {op.name for op in graph.ops if self._is_emitted(op)}
+
+    def net(self) -> Net:
+        host: list[str] = []
+        made: dict[str, Population] = {}
+        for op in self.graph.ops:
+            if op.name not in self.emitted:
+                continue
+            if op.kind == "input" and not self.inputs_on_cores:
+                host.append(op.name)
+            elif (rides := self._carrier(op, made)) is not None:
+                emits = (*rides.emits, op.name)
+                made[rides.name] = _with_emits(rides, emits)
+            else:
+                made[op.name] = self._population(op)
+        return Net(self.graph, tuple(made.values()), tuple(host))
+
+    def _is_emitted(self, op: Op) -> bool:
+        if op.kind in FORWARDED or op.kind == "constant" or op.name not in self.on_chip:
+            return False
+        consumers = list(self._consumers(op))
+        if op.kind in (*NEURONS, "input"):
+            return bool(consumers) or op.kind in NEURONS
+        return len(consumers) > 1 or any(demands for _, demands in consumers)
+
+    def _consumers(self, op: Op) -> Iterator[tuple[Op, bool]]:
+        """Yield the ops that use a value, and whether each needs it sent."""
+        for user in self.graph.users[op.name]:
+            if user.kind in MOVED or user.name not in self.on_chip:
+                yield user, True
+            elif user.kind in FORWARDED:
+                yield from self._consumers(user)
+            else:
+                yield user, self._demands(user, op)
+
+    def _demands(self, user: Op, op: Op) -> bool:
+        if user.kind == "matmul":
+            return not self._is_inner(op)
+        if user.kind == "add":
+            return self._shape(user.name) != self._shape(self._read_as(user, op))
+        return user.kind in READERS
+
+    def _read_as(self, user: Op, op: Op) -> str:
+        """Return the name under which ``user`` reads ``op``: itself, or a view of it."""
+        return next((n for n in user.inputs if self._base(n).name == op.name), op.name)
+
+    def _base(self, name: str) -> Op:
+        op = self.graph[name]
+        while op.kind in FORWARDED and op.kind not in MOVED:
+            op = self.graph[op.inputs[0]]
+        return op
+
+    def _is_inner(self, op: Op) -> bool:
+        """Whether a product is counted where another product uses it: see ``Projection``."""
+        users = self.graph.users[op.name]
+        return op.kind == "matmul" and len(users) == 1 and users[0].kind == "matmul"
+
+    def _shape(self, name: str) -> Shape:
+        return self.graph.type_of(name).shape
+
+    def _carrier(self, op: Op, made: Mapping[str, Population]) -> Population | None:
+        """Return the population whose value a neuron layer reads place by place, if it is one."""
+        if op.kind not in NEURONS:
+            return None
+        name = op.inputs[0]
+        while name not in self.emitted and self.graph[name].kind in CARRIED:
+            name = self.graph[name].inputs[0]
+        found = made.get(name)
+        return None if found is None or self.graph[name].kind in (*NEURONS, "input") else found
+
+    def _population(self, op: Op) -> Population:
+        if op.kind == "input":
+            return Population(op.name, op.name, self._shape(op.name), (), (op.name,), ())
+        if op.kind in READERS:
+            projections: tuple[Projection, ...] = (self._projection(op, ()),)
+        else:
+            projections = tuple(p for name in op.inputs for p in self._walk(name, (op.name,)))
+        home = max(projections, key=self._weight_of, default=None)
+        if home is None or not self._is_home(home, op):
+            return Population(op.name, op.name, self._shape(op.name), (), (op.name,), projections)
+        shape = self._shape(home.start)
+        return Population(op.name, home.start, shape, home.path, (op.name,), projections)
+
+    def _walk(self, name: str, path: tuple[str, ...]) -> Iterator[Projection]:
+        op = self.graph[name]
+        if name in self.emitted or op.kind in MOVED:
+            yield Projection("identity", path[0], (name,), name, path)
+        elif op.kind in READERS:
+            yield self._projection(op, path)
+        elif op.kind == "add" or op.kind in CARRIED:
+            for read in op.inputs:
+                yield from self._walk(read, (name, *path))
+        elif op.kind != "constant":
+            raise UnmappedError(op, "no core can hold this operation")
+
+    def _projection(self, op: Op, path: tuple[str, ...]) -> Projection:
+        inner = [n for n in op.inputs if self._is_inner(self.graph[n])]
+        if op.kind != "matmul" or not inner:
+            return Projection(op.kind, op.name, op.inputs, op.name, path)
+        reads = (*self.graph[inner[0]].inputs, *(n for n in op.inputs if n != inner[0]))
+        return Projection(op.kind, op.name, reads, op.name, path, inner[0])
+
+    def _weight_of(self, projection: Projection) -> int:
+        """Rank what a population may be tiled by: by its synapses, first come first."""
+        if projection.kind not in ("conv", "linear"):
+            return 0 if projection.kind == "identity" else 1
+        op = self.graph[projection.op]
+        return 2 + math.prod(self.graph.weights[op.weight_names[0]].shape)
+
+    def _is_home(self, projection: Projection, op: Op) -> bool:
+        """Whether places of the projection's result are places of the population, one to one."""
+        if projection.kind == "identity":
+            return False
+        sizes = {math.prod(self._shape(n)) for n in (projection.start, *projection.path, op.name)}
+        return len(sizes) == 1
+
+
+def _with_emits(population: Population, emits: tuple[str, ...]) -> Population:
+    return Population(
+        population.name, population.home, population.shape, population.path, emits,
+        population.projections,
+    )  # fmt: skip
+
+
+def _on_chip(graph: Graph) -> frozenset[str]:
+    """Return the values on which a neuron layer depends, and the layers themselves."""
+    found: set[str] = set()
+    for op in reversed(graph.ops):
+        if op.kind in NEURONS or op.name in found:
+            found.update((op.name, *op.inputs))
+    return frozenset(found)

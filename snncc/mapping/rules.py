@@ -1,0 +1,122 @@
+"""The rules of mapping: what does not fit, and placements that are none."""
+
+from __future__ import annotations
+
+from snncc.diagnostics.core import Severity, rule
+
+DOES_NOT_FIT = rule(
+    "SNN420",
+    "layer-larger-than-a-core-allows",
+    Severity.ERROR,
+    """
+    A layer has no cut into parts that each keep the limits of one core.
+
+    Parts are boxes of places. The smallest part is one place of one channel: if even that needs
+    more input axons, or more synaptic memory, than a core has, the layer cannot be mapped. The
+    message says which limit, what the smallest part needs, and what a core has.
+
+    Fails, where one neuron alone reads 4 608 others and a core takes 4 096 input axons:
+
+    ```sh
+    snncc compile arch:spikingformer-8-512 --target loihi1
+    ```
+
+    Mended, on a target without that limit, or with fewer channels:
+
+    ```sh
+    snncc compile arch:spikingformer-8-512 --target loihi2
+    ```
+    """,
+)
+UNMAPPED_OPERATION = rule(
+    "SNN421",
+    "operation-that-no-core-holds",
+    Severity.ERROR,
+    """
+    An operation stands before a neuron layer and is none that a core computes.
+
+    Cores hold neuron layers with their products, sums, pools and masks. Compile counts of spikes
+    as graded spikes: sub-steps are not mapped.
+
+    Fails:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 --multi-level substeps
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 --multi-level graded
+    ```
+    """,
+)
+BAD_PLACEMENT = rule(
+    "SNN422",
+    "placement-that-is-none",
+    Severity.ERROR,
+    """
+    A placement does not describe this network on this target, or breaks a limit of it.
+
+    The checker derives everything again from `placement.json`, the graph and the target: that every
+    neuron stands on exactly one core, that every core has a seat of its own on the mesh, and every
+    limit of a core and of a chip.
+
+    Fails, because the file was changed by hand:
+
+    ```sh
+    sed -i s/slot/slots/ build/model/placement.json
+    snncc simulate build/model --input test.npz
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2 -o build/model
+    ```
+    """,
+)
+NOT_FOR_SIMULATOR = rule(
+    "SNN423",
+    "network-the-simulator-cannot-hold",
+    Severity.ERROR,
+    """
+    A placed network has a part that SANA-FE cannot run as it is.
+
+    That simulator has static synapses, binary spikes and one neuron equation: products of two
+    computed values, pools, graded spikes and biases have no counterpart there, and none is made
+    up. Export the layers that have.
+
+    Fails, because attention multiplies spikes by spikes:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    from snncc.models.neuron import LIF
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.last = LIF(), LIF(), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.q(x) @ self.k(x).transpose(-2, -1)).sum(0)
+    ```
+
+    Mended, with synapses alone:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    from snncc.models.neuron import LIF
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.fc, self.last = LIF(), nn.Linear(8, 8, bias=False), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.fc(self.q(x))).sum(0)
+    ```
+    """,
+)
