@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias, cast
 
 import numpy as np
@@ -20,8 +21,11 @@ from snncc.frontends.load import Model
 from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.latency import Pipeline
 from snncc.ir.ops import IntegerNeuron
+from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.passes import FRONT
+from snncc.passes.balance_delays import pipelined
 from snncc.passes.base import Pass, PassError, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
@@ -79,7 +83,8 @@ class Compiled:
 
     ``floating`` is the folded float step graph, ``integer`` its integer twin with the same neuron
     names. ``quality`` compares both on the calibration data. With ``substeps`` counts of spikes
-    are unrolled into binary sub-steps, else they travel as graded spikes.
+    are unrolled into binary sub-steps, else they travel as graded spikes. ``sites`` says where
+    encoder and head run.
     """
 
     name: str
@@ -95,6 +100,13 @@ class Compiled:
     weight_bits: int
     substeps: bool = False
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    sites: Sites = USUAL_SITES
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The integers on the chip's clock: every connection takes a step."""
+        longest = self.target.limits.get("delay_steps")
+        return pipelined(self.integer, self.sites, longest.value if longest else None)
 
 
 def check_model(
@@ -188,6 +200,7 @@ def compile_checked(
     calibration: Array | None = None,
     weight_bits: int = 8,
     multi_level: MultiLevel = "auto",
+    sites: Sites = USUAL_SITES,
 ) -> Compiled:
     """Return a checked model in the target's integers; see ``compile_model``.
 
@@ -201,9 +214,7 @@ def compile_checked(
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
     agreed = _agreement(checked, folded.graph, samples)
     integer, found, layers = _quantized(folded.graph, target, samples, weight_bits)
-    unrolled = _takes_substeps(integer, target, multi_level)
-    if unrolled:
-        integer = run_passes(integer, (UnrollLevels(),)).graph
+    integer, unrolled = _unrolled(integer, target, multi_level)
     limits = CheckTarget(target).run(integer).diagnostics
     _refuse_errors(limits)
     assumed = () if calibration is not None else (_assumption(checked.model),)
@@ -220,6 +231,7 @@ def compile_checked(
         calibrated=calibration is not None,
         weight_bits=weight_bits,
         substeps=unrolled,
+        sites=sites,
     )
 
 
@@ -237,6 +249,13 @@ def _most_weights(target: Target, weight_bits: int) -> int | None:
     """Return how many weights the synaptic memory of one chip holds, None where that is unknown."""
     cores, memory = (target.limits.get(k) for k in ("cores", "synaptic_memory_bytes_per_core"))
     return cores.value * memory.value * 8 // weight_bits if cores and memory else None
+
+
+def _unrolled(integer: Graph, target: Target, multi_level: MultiLevel) -> tuple[Graph, bool]:
+    """Return the graph as counts of spikes travel in it, and whether in binary sub-steps."""
+    if not _takes_substeps(integer, target, multi_level):
+        return integer, False
+    return run_passes(integer, (UnrollLevels(),)).graph, True
 
 
 def _takes_substeps(integer: Graph, target: Target, multi_level: MultiLevel) -> bool:

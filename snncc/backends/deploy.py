@@ -10,6 +10,7 @@ from typing import Any
 from snncc.artefact import Artefact, check_destination, sha256_of, write_artefact
 from snncc.backends.report.build import Report, build_report, report_document
 from snncc.backends.report.text import report_text
+from snncc.backends.report.timing import timing_document, timing_text
 from snncc.backends.report.verdicts import chains_document
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.render import counted, finding_document
@@ -19,6 +20,7 @@ from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
 from snncc.frontends.load import Module, from_module
 from snncc.ir.io import classes_of, sample_shape
+from snncc.ir.sites import USUAL_SITES, Site, Sites
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.targets.load import load_target
 
@@ -42,16 +44,18 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     weight_bits: int = 8,
     allow: tuple[str, ...] = (),
     policy: Policy = USUAL,
+    encoder: Site = USUAL_SITES.encoder,
+    head: Site = USUAL_SITES.head,
     output: str | Path | None = None,
 ) -> Compiled:
     """Return a network in the integers of a target; ``example_input`` is a batch of its input.
 
-    ``allow`` and ``policy`` let findings pass as for ``check_module``. ``data``, ``[N, ...]``,
-    calibrates scales. With ``output`` the artefact is written there, with
-    a report on the data, and with ``labels`` how often it is right. Raises ``SnnccError``, and
-    ``TargetError`` for a target that there is not.
+    ``allow`` and ``policy`` let findings pass as for ``check_module``; ``encoder`` and ``head`` run
+    on the ``host`` or the ``chip``. ``data``, ``[N, ...]``, calibrates scales. With ``output`` the
+    artefact is written there, with a report on the data, and with ``labels`` how often it is right.
+    Raises ``SnnccError``, and ``TargetError`` for a target that there is not.
     """
-    chip = load_target(target)
+    chip, sites = load_target(target), Sites(encoder, head)
     if output is not None:
         check_destination(Path(output))
     checked = check_module(module, example_input, allow=allow, policy=policy)
@@ -59,7 +63,9 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
     samples = None if dataset is None else dataset.inputs
-    compiled = compile_checked(checked, target=chip, calibration=samples, weight_bits=weight_bits)
+    compiled = compile_checked(
+        checked, target=chip, calibration=samples, weight_bits=weight_bits, sites=sites
+    )
     if output is not None:
         made_of = {"source": {"name": checked.name}}
         write_artefact(Path(output), deploy(compiled, dataset, made_of).artefact)
@@ -102,13 +108,15 @@ def deploy(
         "report.json": deployment_document(compiled, report),
     }
     if report is not None:
-        documents["report.md"] = _markdown(report)
+        documents["report.md"] = _markdown(compiled, report)
     manifest = {
         "model": compiled.name,
         "target": compiled.target.name,
         "options": {
             "weight_bits": compiled.weight_bits,
             "multi_level": "substeps" if compiled.substeps else "graded",
+            "encoder": compiled.sites.encoder,
+            "head": compiled.sites.head,
             **(options or {}),
         },
     }
@@ -156,6 +164,7 @@ def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, 
         "time_steps": compiled.integer.steps,
         "calibrated": compiled.calibrated,
         "linear_chains": chains_document(compiled.checked),
+        "timing": timing_document(compiled.pipeline, compiled.sites),
         "quantization": {
             "weight_bits": compiled.weight_bits,
             "samples": quality.samples,
@@ -199,5 +208,10 @@ def _finite(number: float) -> float | None:
     return number if abs(number) != float("inf") else None
 
 
-def _markdown(report: Report) -> str:
-    return f"# {report.model}\n\n```\n{report_text(report)}```\n"
+def deployment_text(compiled: Compiled, report: Report) -> str:
+    """Return the report for people, with what waits on the chip."""
+    return "\n".join([report_text(report), timing_text(compiled.pipeline, compiled.sites)])
+
+
+def _markdown(compiled: Compiled, report: Report) -> str:
+    return f"# {report.model}\n\n```\n{deployment_text(compiled, report)}```\n"

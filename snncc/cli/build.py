@@ -15,7 +15,10 @@ from snncc.cli.screen import result, result_json, say, show, working
 
 if TYPE_CHECKING:
     from snncc.backends.deploy import Deployed
-    from snncc.compiler import MultiLevel
+    from snncc.compiler import Checked, Compiled, MultiLevel
+    from snncc.execute.dataset import Dataset
+    from snncc.ir.sites import Site
+    from snncc.targets.load import Target
 
 
 @click.command("compile")
@@ -31,6 +34,14 @@ if TYPE_CHECKING:
     help="Bits of a weight, its sign among them.",
 )  # fmt: skip
 @click.option(
+    "--encoder", type=click.Choice(["host", "chip"]), default="chip", show_default=True,
+    help="Where the layers up to the first neurons run.",
+)  # fmt: skip
+@click.option(
+    "--head", type=click.Choice(["host", "chip"]), default="host", show_default=True,
+    help="Where the last layer and the sum over time run.",
+)  # fmt: skip
+@click.option(
     "--multi-level", type=click.Choice(["auto", "graded", "substeps"]), default="auto",
     show_default=True, help="How counts of spikes travel: as payloads, or spike by spike.",
 )  # fmt: skip
@@ -44,6 +55,8 @@ def compile_(  # noqa: PLR0913 - one for each option
     allow: tuple[str, ...],
     weight_bits: int,
     multi_level: MultiLevel,
+    encoder: Site,
+    head: Site,
     form: str,
     **options: Any,
 ) -> int:
@@ -54,7 +67,7 @@ def compile_(  # noqa: PLR0913 - one for each option
     """
     from snncc.artefact import check_destination
     from snncc.backends.deploy import deploy, provenance
-    from snncc.compiler import check_model, compile_checked
+    from snncc.compiler import check_model
     from snncc.execute.weights import require_weights
 
     chip, policy = target_of(target), configured_policy()
@@ -65,11 +78,8 @@ def compile_(  # noqa: PLR0913 - one for each option
         checked = check_model(loaded, allow=allow, policy=policy)
     require_weights(checked.graph, checked.name)
     dataset = data_of(data, checked.graph, limit) if data else None
-    with working("compiling"):
-        compiled = compile_checked(
-            checked, target=chip, calibration=dataset.inputs if dataset else None,
-            weight_bits=weight_bits, multi_level=multi_level,
-        )  # fmt: skip
+    how = {"weight_bits": weight_bits, "multi_level": multi_level}
+    compiled = _compiled(checked, chip, dataset, encoder, head, **how)
     made_of = provenance(model, data, options, loaded.provenance)
     with working("running the data"):
         deployed = deploy(compiled, dataset, made_of)
@@ -77,11 +87,22 @@ def compile_(  # noqa: PLR0913 - one for each option
     return EXIT_CLEAN
 
 
+def _compiled(
+    checked: Checked, chip: Target, dataset: Dataset | None, encoder: Site, head: Site, **how: Any
+) -> Compiled:
+    from snncc.compiler import compile_checked
+    from snncc.ir.sites import Sites
+
+    samples, sites = dataset.inputs if dataset else None, Sites(encoder, head)
+    with working("compiling"):
+        return compile_checked(checked, target=chip, calibration=samples, sites=sites, **how)
+
+
 def _conclude(deployed: Deployed, place: Path, form: str) -> None:
     """Write the artefact, then say what was found and what it does."""
     from snncc.artefact import write_artefact
-    from snncc.backends.deploy import deployment_document, summary
-    from snncc.backends.report.text import report_text
+    from snncc.backends.deploy import deployment_document, deployment_text, summary
+    from snncc.backends.report.timing import timing_line
 
     write_artefact(place, deployed.artefact)
     show(*deployed.compiled.diagnostics)
@@ -89,5 +110,7 @@ def _conclude(deployed: Deployed, place: Path, form: str) -> None:
     say(f"wrote {place}")
     if form == "json":
         result_json(deployment_document(deployed.compiled, deployed.report))
-    elif deployed.report:
-        result(report_text(deployed.report))
+    elif deployed.report is None:
+        say(timing_line(deployed.compiled.pipeline, deployed.compiled.sites))
+    else:
+        result(deployment_text(deployed.compiled, deployed.report))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import VIEWS, WEIGHTED
@@ -38,6 +38,15 @@ class Sites:
 
     encoder: Site = "chip"
     head: Site = "host"
+
+    def __post_init__(self) -> None:
+        """Refuse a place that there is not."""
+        for end, site in (("encoder", self.encoder), ("head", self.head)):
+            if site not in get_args(Site):
+                raise ValueError(f"the {end} runs on {site!r}, wanted 'host' or 'chip'")
+
+
+USUAL_SITES = Sites()
 
 
 def on_host(graph: Graph, sites: Sites) -> frozenset[str]:

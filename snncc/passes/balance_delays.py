@@ -22,10 +22,8 @@ from typing import ClassVar
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, IRError, Op, reading
 from snncc.ir.latency import Pipeline, bits_of, steps_of
-from snncc.ir.sites import Sites, on_host
+from snncc.ir.sites import USUAL_SITES, Sites, on_host
 from snncc.passes.base import Pass, Result, well_formed
-
-USUAL_SITES = Sites()
 
 
 @dataclass(frozen=True)

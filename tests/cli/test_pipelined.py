@@ -69,3 +69,39 @@ def test_ends_run_where_the_artefact_was_compiled_to() -> None:
     assert sites_of(Artefact(empty)) == Sites()
     there = Artefact(empty, manifest={"options": {"encoder": "host", "head": "chip"}})
     assert sites_of(there) == Sites("host", "chip")
+
+
+def compiled(snncc: Snncc, model: Path, *options: object) -> tuple[dict[str, Any], Any]:
+    """The report of a compile, and how it ended."""
+    done = snncc("compile", model, "--target", "loihi2", "-o", "out", *options)
+    assert done.code == 0, done.err
+    report: dict[str, Any] = json.loads(Path("out/report.json").read_text())
+    return report["timing"], done
+
+
+def test_a_compile_says_when_answers_come(snncc: Snncc, compliant: Path, samples: Path) -> None:
+    timing, done = compiled(snncc, compliant, "--data", samples)
+    pipeline = pipelined(read_artefact(Path("out")).integer)
+    assert timing["latency"] == pipeline.latency
+    assert timing["delay_memory_bits"] == sum(line.memory_bits for line in pipeline.buffers) > 0
+    assert f"an answer {pipeline.latency} clock steps after its first frame" in done.out
+    assert all(line.value in done.out for line in pipeline.buffers)
+    assert max(len(line) for line in done.out.splitlines()) <= 100
+    assert "what waits" in Path("out/report.md").read_text()
+
+
+def test_ends_on_the_host_are_kept_in_the_artefact(snncc: Snncc, compliant: Path) -> None:
+    usual, done = compiled(snncc, compliant)
+    assert "pipelined: an answer" in done.err
+    assert (usual["encoder"], usual["head"]) == ("chip", "host")
+    ends, _ = compiled(snncc, compliant, "--encoder", "host", "--head", "chip")
+    found = read_artefact(Path("out"))
+    assert sites_of(found) == Sites("host", "chip")
+    assert (ends["encoder"], ends["head"]) == ("host", "chip")
+    assert ends["depth"] == pipelined(found.integer, Sites("host", "chip")).depth
+
+
+def test_ends_run_on_the_host_or_on_the_chip(snncc: Snncc, compliant: Path) -> None:
+    done = snncc("compile", compliant, "--target", "loihi2", "--encoder", "gpu")
+    assert done.code == 2
+    assert "'gpu' is not one of 'host', 'chip'" in done.err
