@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from snncc.energy.attention import Block, attention_blocks
 from snncc.energy.price import PRICED, Load, estimated
 from snncc.execute.counts import Counts, OpCount
 from snncc.ir.graph import Graph, Op
@@ -43,10 +44,14 @@ def readings(graph: Graph) -> Mapping[str, dict[str, str]]:
 def layer_details(graph: Graph, counts: Counts) -> Mapping[str, dict[str, Any]]:
     """Return what each product and neuron layer did, by name."""
     estimates = {load.name: load for load in estimated(counts)}
+    blocks = {p.name: block for block in attention_blocks(graph) for p in block.products}
     found: dict[str, dict[str, Any]] = {}
     for op in counts.ops.values():
-        if op.kind in PRICED:
-            found[op.name] = _product(op, graph, counts.samples, estimates[op.name])
+        if op.kind in ("matmul", "mask"):
+            block = blocks.get(op.name)
+            found[op.name] = _of_values(op, graph, counts.samples, estimates[op.name], block)
+        elif op.kind in PRICED:
+            found[op.name] = _of_weights(op, graph, counts.samples, estimates[op.name])
         elif op.kind in FIRES:
             found[op.name] = _neurons(op, counts.samples)
     return found
@@ -98,25 +103,39 @@ def _inside(n: int, outs: int, kernel: int, stride: int, padding: int, dilation:
     return sum(0 <= s + t * dilation < n for s in starts for t in range(kernel))
 
 
-def _product(op: OpCount, graph: Graph, samples: int, estimate: Load) -> dict[str, Any]:
+def _counted(op: OpCount, samples: int, estimate: Load) -> dict[str, Any]:
     spikes = op.spike_input or op.spike_right
     counted = int((op.synaptic_ops if spikes else op.event_ops).sum()) / samples
-    said = estimate.ac + estimate.mac
-    found: dict[str, Any] = {"estimated_ops": said, "counted_ops": counted}
-    if op.kind in ("matmul", "mask"):
-        found["difference"] = {"partner": said - counted}
-        found["attention"] = {
-            "heads": _heads(op, graph),
-            "and_accumulate": int(op.fan_out_ops.sum()) / samples,
-            "adds": counted,
-            "ssa_formula": said,
-        }
-        return found
+    return {"estimated_ops": estimate.ac + estimate.mac, "counted_ops": counted}
+
+
+def _of_values(
+    op: OpCount, graph: Graph, samples: int, estimate: Load, block: Block | None
+) -> dict[str, Any]:
+    """Return what a product of two values did; ``block`` is the attention that it is part of."""
+    found = _counted(op, samples, estimate)
+    said, counted = found["estimated_ops"], found["counted_ops"]
+    heads = _heads(op, graph)
+    formula = None
+    if block is not None and op.kind == "matmul":
+        size = block.tokens * block.width_k * block.width_v // heads
+        formula = op.runs * size * estimate.rate
+    attention = {
+        "heads": heads,
+        "and_accumulate": int(op.fan_out_ops.sum()) / samples,
+        "adds": counted,
+        "ssa_formula": formula,
+    }
+    return {**found, "difference": {"partner": said - counted}, "attention": attention}
+
+
+def _of_weights(op: OpCount, graph: Graph, samples: int, estimate: Load) -> dict[str, Any]:
+    found = _counted(op, samples, estimate)
     existing = op.runs * existing_taps(graph[op.name], graph)
     found["difference"] = {
         "bias": estimate.rate * (estimate.dense_ops - op.runs * op.dense_ops),
         "padding": estimate.rate * (op.runs * op.dense_ops - existing),
-        "placement": estimate.rate * existing - counted,
+        "placement": estimate.rate * existing - found["counted_ops"],
     }
     found["by_value_ops"] = int(op.synaptic_ops.sum()) / samples
     found["bias_adds"] = int(op.bias_ops.sum()) / samples

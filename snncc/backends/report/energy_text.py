@@ -10,7 +10,7 @@ from snncc.diagnostics.render import printable
 
 Document = Mapping[str, Any]
 _UNDER = "    "
-_READS = 16
+_READS = 18
 _OPS = {"integer_neuron": "neuron"}
 
 
@@ -48,9 +48,10 @@ def energies_text(documents: Sequence[Document]) -> str:
         for document in documents
         for precision, totals in document["totals_by_precision"].items()
     ]  # fmt: skip
-    data = max(documents, key=lambda d: int(d["samples"]))
+    data = max(documents, key=lambda d: (int(d["samples"]), d["operations"] != "dense"))
     notes = [f"{each['energy_model']}\n" + "".join(closing_lines(each)) for each in documents]
     even = "".join(line for each in documents for line in _break_even(each))
+    even += "".join(_published_rates(next((d for d in documents if d.get("break_even")), {})))
     return "\n".join([f"{heading(data)}\n", table(columns, rows), even, "".join(notes)])
 
 
@@ -123,13 +124,14 @@ def attention_text(document: Document) -> Iterator[str]:
     rows = []
     for layer in document["layers"]:
         if found := layer["counts"].get("attention"):
-            ways = (si(found[k]) for k in ("and_accumulate", "adds", "ssa_formula"))
+            keys = ("and_accumulate", "adds", "ssa_formula")
+            ways = ("-" if found[k] is None else si(found[k]) for k in keys)
             name = printable(layer["path"])
             rows.append((name, layer["op"], layer["reads"], str(found["heads"]), *ways))
     if rows:
         yield table(columns, rows) + paragraph(
             "AND-accumulate: each spike meets every partner. adds: those whose partner is not zero."
-            " SSA formula: the papers', firing rate times dense operations."
+            " SSA formula: the papers' T N D² / h times a firing rate, in either order of products."
         )
 
 
@@ -155,6 +157,7 @@ def _beside(document: Document) -> Iterator[str]:
         mac = next(iter(totals.values()))["mac"]
         yield f"  its ANN twin, one pass without spikes: {prices}; {si(mac)} MAC\n"
     yield from _break_even(document)
+    yield from _published_rates(document)
 
 
 def _break_even(document: Document) -> Iterator[str]:
@@ -170,15 +173,18 @@ def _break_even(document: Document) -> Iterator[str]:
     else:
         said += f" below {percent(rate)} it costs less than its twin under {name}"
     yield paragraph(said + ".", _UNDER)
-    if document["operations"] == "counted" and "events" not in document:
-        return
+
+
+def _published_rates(document: Document) -> Iterator[str]:
+    """Yield the rates of break-even that papers found, and where the network stands."""
+    found = document.get("break_even") or {"published": ()}
     for each in found["published"]:
-        steps = {each["from_steps"], each["to_steps"]}
-        fires = "less" if found["mean_rate"] < each["rate"] else "more"
-        other = "" if min(steps) <= document["time_steps"] <= max(steps) else ", another T"
+        fires = "below" if found["mean_rate"] < each["rate"] else "above"
+        steps = document["time_steps"]
+        other = "" if each["from_steps"] <= steps <= each["to_steps"] else f"; T is {steps} here"
         yield paragraph(
-            f"    published: below {percent(each['rate'])} ({each['source']}): it fires {fires}"
-            f"{other}",
+            f"    published: {percent(each['rate'])} ({each['source']}). It fires {fires} that"
+            f"{other}.",
             "      ",
         )
 
