@@ -210,7 +210,7 @@ def _finite(number: float) -> float | None:
 
 def deployment_text(compiled: Compiled, report: Report) -> str:
     """Return the report for people, with what waits on the chip."""
-    return "\n".join([report_text(report), timing_text(compiled.pipeline, compiled.sites)])
+    return report_text(report, timing_text(compiled.pipeline, compiled.sites))
 
 
 def _markdown(compiled: Compiled, report: Report) -> str:

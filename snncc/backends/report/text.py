@@ -11,11 +11,12 @@ from snncc.diagnostics.render import printable
 from snncc.passes.spike_causes import shown
 
 
-def report_text(report: Report) -> str:
-    """Return the report as text of at most 100 columns."""
+def report_text(report: Report, more: str = "") -> str:
+    """Return the report as text of at most 100 columns; ``more`` stands before the accuracies."""
     head = f"{report.model} on {count_of(report.samples, 'sample')}, T={report.steps}\n"
     parts = [head, _products(report), _neurons(report)]
     parts += ["".join(energy_lines(each)) for each in report.energies]
+    parts += [more] if more else []
     accuracy = accuracy_line(report.accuracy)
     return "\n".join([*parts, *([f"{accuracy}\n"] if accuracy else [])])
 
