@@ -51,6 +51,7 @@ def test_the_published_log_of_8_512() -> None:
     assert energy.energy_mj == pytest.approx(7.463502601886196, rel=EXACT)
 
 
+@pytest.mark.slow
 def test_the_published_log_of_8_768_is_of_12_heads_and_the_network_has_8() -> None:
     assert priced("8-768", counter_heads=12).energy_mj == pytest.approx(
         13.658864951845398, rel=EXACT
@@ -58,7 +59,7 @@ def test_the_published_log_of_8_768_is_of_12_heads_and_the_network_has_8() -> No
     assert priced("8-768").energy_mj == pytest.approx(13.674657892214555, rel=EXACT)
 
 
-@pytest.mark.parametrize("size", ["8-512", "8-768"])
+@pytest.mark.parametrize("size", ["8-512", pytest.param("8-768", marks=pytest.mark.slow)])
 def test_dense_operations_come_from_the_network(size: str) -> None:
     found = {p.path: p for p in products(network(f"spikingformer-{size}")) if not p.is_attention}
     layers = log(size)["layers"]
