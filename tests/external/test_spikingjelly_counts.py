@@ -120,7 +120,7 @@ class Layers(nn.Module):
 
     def __init__(self, **conv: Any) -> None:
         super().__init__()
-            self.first, self.second, self.third = (
+        self.first, self.second, self.third = (
             neuron.LIFNode(tau=2.0), neuron.LIFNode(tau=2.0), neuron.IFNode(),
         )  # fmt: skip
         self.conv, self.linear = layer.Conv2d(2, 8, 3, **conv), layer.Linear(8 * 16, 5)
