@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias, cast
 
 import numpy as np
 
+from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
+from snncc.execute.kernels.tally import tally
 from snncc.ir.domain import is_spike
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.ops import WEIGHTED, Conv
@@ -24,6 +27,7 @@ COUNTED = (
     "conv", "linear", "matmul", "mask", "neuron", "integer_neuron",
     "add", "max_pool", "avg_pool",
 )  # fmt: skip
+NEURONS = ("neuron", "integer_neuron")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class OpCount:
       matmul or mask; False, 0 and zeros for all others.
     - ``bias_ops``: additions of a bias; ``spikes_out``: spikes of a neuron layer;
       ``updates``: neuron updates, all neurons at every step; ``active``: those with a current.
+    - ``head_ops``: ``synaptic_ops`` of a matmul a head, ``[T, heads]``; no heads for all others.
+    - ``of_samples``: int64 ``[2, N]``, ``synaptic_ops`` and ``spikes_out`` of each sample, in the
+      order in which the samples came.
+
+    Of additions and pools, which take every element, nothing but the sizes is counted.
     """
 
     name: str
@@ -65,11 +74,14 @@ class OpCount:
     spikes_out: Array
     updates: Array
     active: Array
+    head_ops: Array = field(default_factory=lambda: np.zeros((1, 0), np.int64))
+    of_samples: Array = field(default_factory=lambda: np.zeros((2, 0), np.int64))
 
     def __add__(self, other: OpCount) -> OpCount:
-        """Return the counts of both sets of samples."""
+        """Return the counts of both sets of samples, those of ``self`` first."""
         sums = {f: getattr(self, f) + getattr(other, f) for f in _SUMMED}
-        return dataclasses.replace(self, **sums)
+        both = np.concatenate([self.of_samples, other.of_samples], axis=1)
+        return dataclasses.replace(self, **sums, of_samples=both)
 
     @property
     def runs(self) -> int:
@@ -79,7 +91,7 @@ class OpCount:
 
 _SUMMED = (
     "events_in", "value_in", "events_right", "event_ops", "synaptic_ops", "fan_out_ops",
-    "bias_ops", "spikes_out", "updates", "active",
+    "bias_ops", "spikes_out", "updates", "active", "head_ops",
 )  # fmt: skip
 
 
@@ -123,8 +135,9 @@ def count(graph: Graph, x: Array, batch: int = 16) -> Counts:
     if len(x) == 0:
         raise ValueError("no samples to count")
     total: Counts | None = None
+    executor = Executor(graph)
     for part in batches(graph, x, batch):
-        counted = count_batch(graph, part)
+        counted = count_batch(executor, part)
         total = counted if total is None else total + counted
     return cast(Counts, total)
 
@@ -137,85 +150,158 @@ def batches(graph: Graph, x: Array, size: int) -> Iterator[Array]:
         yield part.swapaxes(0, 1) if varies else part
 
 
-def count_batch(graph: Graph, x: Array) -> Counts:
+def count_batch(executor: Executor, x: Array) -> Counts:
     """Return the counts of one batch in the executor's layout."""
+    graph = executor.graph
     found: dict[str, OpCount] = {}
-    executor = Executor(graph)
     samples = 0
 
-    def observe(op: Op, inputs: tuple[Array, ...], result: Array) -> None:
+    def observe(op: Op, seen: Seen) -> None:
         nonlocal samples
-        if op.kind == "output":
-            samples = result.shape[0]
+        samples += seen.samples if op.kind == "output" else 0
         if op.kind in COUNTED:
-            every_step = executor.timing[op.name] is Timing.STEP
-            arrays = inputs if every_step else tuple(i[None] for i in inputs)
-            found[op.name] = _count_op(op, arrays, result if every_step else result[None], graph)
+            counted = _count_op(op, seen, executor)
+            found[op.name] = found[op.name] + counted if op.name in found else counted
 
     executor.run(x, observe=observe)
     return Counts(samples, graph.steps, found)
 
 
-def _count_op(op: Op, inputs: tuple[Array, ...], result: Array, graph: Graph) -> OpCount:
-    """Count one op; arrays are ``[T, B, ...]``."""
-    x = inputs[0]
-    zero = np.zeros(len(x), np.int64)
-    synaptic, fan_out, dense = _products(op, inputs, graph)
-    outputs = math.prod(result.shape[2:])
-    samples = x.shape[1]
+def _count_op(op: Op, seen: Seen, executor: Executor) -> OpCount:
+    """Count one op on one block of samples."""
+    graph = executor.graph
+    every_step = executor.timing[op.name] is Timing.STEP
+    runs, product = graph.steps if every_step else 1, op.kind in ("matmul", "mask")
+    met = _met(op, seen, every_step, graph)
+    outputs = math.prod(graph.type_of(op.name).shape)
     has_bias = getattr(op, "bias", None) is not None
-    fires = op.kind in ("neuron", "integer_neuron")
     spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
-    product = op.kind in ("matmul", "mask")
+    sizes = [math.prod(graph.type_of(name).shape) for name in op.inputs]
+    zero = np.zeros(runs, np.int64)
+    fired = zero + outputs * seen.samples if op.kind in NEURONS else zero
     return OpCount(
         name=op.name,
         path=op.source.module,
         kind=op.kind,
         spike_input=spikes[0],
         spike_right=product and spikes[1],
-        elements_in=math.prod(x.shape[2:]),
-        elements_right=math.prod(inputs[1].shape[2:]) if product else 0,
+        elements_in=sizes[0],
+        elements_right=sizes[1] if product else 0,
         elements_out=outputs,
-        dense_ops=dense,
-        events_in=_per_step(x != 0),
-        value_in=_per_step(np.abs(x)),
-        events_right=_per_step(inputs[1] != 0) if product else zero,
-        event_ops=_arrivals(op, x != 0, graph) if op.kind in WEIGHTED else synaptic,
-        synaptic_ops=synaptic,
-        fan_out_ops=fan_out,
-        bias_ops=zero + outputs * samples if has_bias else zero,
-        spikes_out=_per_step(result) if fires else zero,
-        updates=zero + outputs * samples if fires else zero,
-        active=_per_step(x != 0) if fires else zero,
+        dense_ops=_dense(op, graph),
+        **{name: getattr(met, name).sum(axis=1) for name in _MET},
+        bias_ops=zero + outputs * seen.samples if has_bias else zero,
+        updates=fired,
+        head_ops=met.head_ops,
+        of_samples=np.stack([met.synaptic_ops.sum(axis=0), met.spikes_out.sum(axis=0)]),
     )
 
 
-def _per_step(x: Array) -> Array:
-    """Sum over all but time; floats are rounded sums of absolute values and stay exact enough."""
-    total = x.sum(axis=tuple(range(1, x.ndim)), dtype=np.int64 if x.dtype.kind in "iub" else None)
-    return np.asarray(total)
+@dataclass
+class _Met:
+    """What took place in one op, int64 ``[T, B]``; ``head_ops`` is ``[T, heads]``."""
+
+    events_in: Array
+    value_in: Array
+    events_right: Array
+    event_ops: Array
+    synaptic_ops: Array
+    fan_out_ops: Array
+    spikes_out: Array
+    active: Array
+    head_ops: Array
 
 
-def _products(op: Op, inputs: tuple[Array, ...], graph: Graph) -> tuple[Array, Array, int]:
-    """Return (synaptic operations, fan-out operations, dense operations of one step)."""
+_MET = (
+    "events_in", "value_in", "events_right", "event_ops", "synaptic_ops", "fan_out_ops",
+    "spikes_out", "active",
+)  # fmt: skip
+
+
+def _met(op: Op, seen: Seen, every_step: bool, graph: Graph) -> _Met:
+    """Count what took place; arrays of an op run once a sample get one time step."""
+    runs = graph.steps if every_step else 1
+    none = np.zeros((runs, seen.samples), np.int64)
+    met = _Met(**dict.fromkeys(_MET, none), head_ops=np.zeros((runs, 0), np.int64))
+    if op.kind in NEURONS:
+        met.spikes_out, met.active = seen.firing.spikes, seen.firing.active
+        met.events_in = met.value_in = met.active
+    elif op.kind in WEIGHTED or op.kind in ("matmul", "mask"):
+        inputs = seen.inputs if every_step else tuple(x[None] for x in seen.inputs)
+        _COUNTERS.get(op.kind, _weighted_ops)(op, inputs, graph, met)
+    return met
+
+
+def _weighted_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
     x = inputs[0]
+    integral = x.dtype.kind in "iub"
+    channel = x.ndim - 1 - (len(op.stride) if isinstance(op, Conv) else 0)
+    places = np.moveaxis(x, channel, -1)
+    rows = places.reshape(x.shape[0] * x.shape[1], -1, x.shape[channel])
+    fan_out = fan_out_map(op, graph)
+    every_place = np.broadcast_to(fan_out, (*places.shape[2:-1], *(1,) * (places.ndim == 3)))
+    found = tally(
+        rows if integral else (rows != 0).view(np.int8),
+        np.ascontiguousarray(every_place.reshape(-1)),
+    )
+    value, events, synaptic, event_ops = found.reshape(4, *x.shape[:2])
+    met.events_in, met.event_ops = events, event_ops
+    met.value_in = value if integral else np.abs(x).sum(axis=tuple(range(2, x.ndim)))
+    met.synaptic_ops = met.fan_out_ops = synaptic if integral else event_ops
+
+
+def _mask_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
+    _count_operands(inputs, met)
+    met.synaptic_ops = met.fan_out_ops = met.event_ops = _per_sample(
+        (inputs[0] != 0) & (inputs[1] != 0)
+    )
+
+
+def _count_operands(inputs: tuple[Array, ...], met: _Met) -> None:
+    met.events_in, met.events_right = (_per_sample(x != 0) for x in inputs)
+    met.value_in = _per_sample(np.abs(inputs[0]))
+
+
+def _matmul_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
+    _count_operands(inputs, met)
+    rank = max(i.ndim for i in inputs)
+    aligned = (i.reshape(*i.shape[:2], *(1,) * (rank - i.ndim), *i.shape[2:]) for i in inputs)
+    a, b = (i != 0 for i in aligned)
+    columns = a.sum(axis=-2, dtype=np.int64)
+    rows = b.sum(axis=-1, dtype=np.int64)
+    both = (columns * rows).sum(axis=-1)
+    met.head_ops = both.reshape(*both.shape[:2], -1).sum(axis=1)
+    met.synaptic_ops = met.event_ops = _per_sample(both)
+    left, right = (is_spike(graph.type_of(name).domain) for name in op.inputs)
+    reach = (_per_sample(columns) * b.shape[-1], _per_sample(rows) * a.shape[-2])
+    if left and right:
+        met.fan_out_ops = _smaller(*reach)
+    else:
+        met.fan_out_ops = reach[0] if left else reach[1]
+
+
+def _smaller(a: Array, b: Array) -> Array:
+    """Return what costs less in each time step of each sample."""
+    return np.minimum(a, b)
+
+
+def _per_sample(x: Array) -> Array:
+    """Sum over all but time and samples; floats are rounded sums and stay exact enough."""
+    axes = tuple(range(2, x.ndim))
+    return np.asarray(x.sum(axis=axes, dtype=np.int64 if x.dtype.kind in "iub" else None))
+
+
+_Counter: TypeAlias = Callable[[Op, tuple[Array, ...], Graph, _Met], None]
+_COUNTERS: Mapping[str, _Counter] = MappingProxyType({"matmul": _matmul_ops, "mask": _mask_ops})
+
+
+def _dense(op: Op, graph: Graph) -> int:
     if op.kind in WEIGHTED:
-        synaptic = _arrivals(op, np.abs(x) if x.dtype.kind in "iub" else x != 0, graph)
-        return synaptic, synaptic, dense_ops(op, graph)
+        return dense_ops(op, graph)
     if op.kind == "matmul":
-        return _matmul_ops(op, inputs, graph)
-    if op.kind == "mask":
-        both = _per_step((x != 0) & (inputs[1] != 0))
-        return both, both, math.prod(x.shape[2:])
-    zero = np.zeros(len(x), np.int64)
-    return zero, zero, 0
-
-
-def _arrivals(op: Op, x: Array, graph: Graph) -> Array:
-    """Return, for each time step, the sum of the values times the synapses that each meets."""
-    per_place = x.sum(axis=1, dtype=np.int64)
-    total = (per_place * fan_out_map(op, graph)).reshape(len(x), -1).sum(axis=1)
-    return np.asarray(total)
+        inner: int = graph.type_of(op.inputs[0]).shape[-1]
+        return math.prod(graph.type_of(op.name).shape) * inner
+    return math.prod(graph.type_of(op.inputs[0]).shape) if op.kind == "mask" else 0
 
 
 def fan_out_map(op: Op, graph: Graph) -> Array:
@@ -253,21 +339,3 @@ def dense_ops(op: Op, graph: Graph) -> int:
     weight = graph.weights[op.weight_names[0]]
     outputs: Shape = graph.type_of(op.name).shape
     return math.prod(outputs) * math.prod(weight.shape[1:])
-
-
-def _matmul_ops(op: Op, inputs: tuple[Array, ...], graph: Graph) -> tuple[Array, Array, int]:
-    rank = max(i.ndim for i in inputs)
-    aligned = (i.reshape(*i.shape[:2], *(1,) * (rank - i.ndim), *i.shape[2:]) for i in inputs)
-    a, b = (np.abs(i) > 0 for i in aligned)
-    columns = a.sum(axis=-2, dtype=np.int64)
-    rows = b.sum(axis=-1, dtype=np.int64)
-    both = (columns * rows).reshape(len(a), -1).sum(axis=1)
-    left_is_spike = is_spike(graph.type_of(op.inputs[0]).domain)
-    spikes, reach = (columns, b.shape[-1]) if left_is_spike else (rows, a.shape[-2])
-    if left_is_spike and is_spike(graph.type_of(op.inputs[1]).domain):
-        totals = [c.reshape(len(a), -1).sum(axis=1) for c in (columns, rows)]
-        fan_out = np.minimum(totals[0] * b.shape[-1], totals[1] * a.shape[-2])
-    else:
-        fan_out = spikes.reshape(len(a), -1).sum(axis=1) * reach
-    dense = math.prod(a.shape[2:]) * b.shape[-1]
-    return both, fan_out, dense

@@ -1,25 +1,29 @@
 """Runs a step graph over whole batches and all time steps at once.
 
 Every op computes all its time steps before the next op starts; only neurons walk through time.
-The integers are those of the interpreter, value for value.
+The integers are those of the interpreter, value for value, whatever the size of the batch and the
+number of threads. Samples are run in blocks whose layers stay near the processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias
 
 import numpy as np
 
+from snncc.execute.arithmetic import compute
+from snncc.execute.block import Block, Seen
+from snncc.execute.network import Network, Precision
 from snncc.ir.graph import Array, Graph, IRError, Op
-from snncc.ir.interpret import neuron_weights, read_input, write_output
-from snncc.ir.ops import Input, IntegerNeuron, Neuron, Output
-from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
-from snncc.ir.timing import Timing, timings
 
-Observer = Callable[[Op, tuple[Array, ...], Array], None]
-"""Called after each op with its inputs and result; values of a time step are ``[T, B, ...]``."""
+Observer: TypeAlias = Callable[[Op, Seen], None]
+"""Called after each op of each block of samples, in order."""
+
+_BLOCK_BYTES = 2**25
+"""What the largest layer of a block may take, all time steps in 32 bits; one sample always."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Run:
     """What a run returns: the output ``[B, ...]`` and the values that were asked for.
 
     Values made at every time step are ``[T, B, *shape]``, others ``[B, *shape]``. ``potentials``
-    is, for each integer neuron layer, the least and the largest potential that occurred.
+    is, for each integer neuron layer, the least and the largest potential that occurred, 0 among
+    them.
     """
 
     output: Array
@@ -38,80 +43,49 @@ class Run:
 class Executor:
     """Runs one step graph. Raises ``IRError`` where an op cannot be computed."""
 
-    def __init__(self, graph: Graph) -> None:
-        """Prepare a graph of level ``step``."""
+    def __init__(self, graph: Graph, precision: Precision = "float64") -> None:
+        """Prepare a graph of level ``step``; ``precision`` is that of float products and sums."""
         if graph.level != "step":
             raise IRError(f"the executor runs step graphs, not level {graph.level}")
         self.graph = graph
-        self.timing = timings(graph)
-        self.last_use = {name: op.name for op in graph.ops for name in op.inputs}
+        self.network = Network(graph, precision)
+        self.timing = self.network.timing
+        self.block = _block_size(graph)
 
     def run(self, x: Array, keep: Collection[str] = (), observe: Observer | None = None) -> Run:
         """Run ``x``, ``[B, *shape]``, or ``[T, B, *shape]`` where the input varies."""
-        values: dict[str, Array] = {}
-        kept: dict[str, Array] = {}
-        potentials: dict[str, tuple[int, int]] = {}
-        output = x
-        for op in self.graph.ops:
-            inputs = tuple(self._at(name, op, values) for name in op.inputs)
-            value = self._compute(op, inputs, x, potentials)
-            values[op.name] = value
-            if observe:
-                observe(op, inputs, value)
-            if op.name in keep:
-                kept[op.name] = value
-            if op.kind == "output":
-                output = value
-            for name in dict.fromkeys(op.inputs):
-                if self.last_use[name] == op.name:
-                    del values[name]
-        return Run(output, kept, potentials)
-
-    def _at(self, name: str, op: Op, values: Mapping[str, Array]) -> Array:
-        """Return an input as this op needs it: a static value shown at every time step."""
-        value = values[name]
-        if self.timing[op.name] is Timing.STEP and self.timing[name] is Timing.STATIC:
-            return np.broadcast_to(value, (self.graph.steps, *value.shape))
-        return value
-
-    def _compute(
-        self,
-        op: Op,
-        inputs: tuple[Array, ...],
-        x: Array,
-        potentials: dict[str, tuple[int, int]],
-    ) -> Array:
-        if op.kind == "input":
-            return read_input(cast(Input, op), x)
-        if op.kind == "neuron":
-            return _neuron(cast(Neuron, op), inputs[0])
-        if op.kind == "integer_neuron":
-            value, potentials[op.name] = _integer_neuron(
-                cast(IntegerNeuron, op), inputs[0], self.graph
+        runs = [self._run_block(part, keep, observe) for part in self._parts(x)]
+        if len(runs) == 1:
+            return runs[0]
+        kept = {name: self._joined([r.values[name] for r in runs], name) for name in runs[0].values}
+        spans = {
+            name: (
+                min(r.potentials[name][0] for r in runs),
+                max(r.potentials[name][1] for r in runs),
             )
-            return value
-        if op.kind == "readout":
-            integral = inputs[0].dtype.kind in "iub"
-            return np.asarray(inputs[0].sum(axis=0, dtype=np.int64 if integral else None))
-        lead = 2 if self.timing[op.name] is Timing.STEP else 1
-        result = apply(op, inputs, self.graph.weights, lead)
-        return write_output(cast(Output, op), result, self.graph) if op.kind == "output" else result
+            for name in runs[0].potentials
+        }
+        return Run(np.concatenate([r.output for r in runs]), kept, spans)
+
+    def _run_block(self, x: Array, keep: Collection[str], observe: Observer | None) -> Run:
+        block = Block(self.network, x, frozenset(keep))
+        for op in self.graph.ops:
+            compute(block, op)
+            if observe:
+                observe(op, block.seen(op))
+            block.release(op)
+        return Run(block.output, block.kept, block.potentials)
+
+    def _parts(self, x: Array) -> Iterator[Array]:
+        axis = int(self.network.varies)
+        count = x.shape[axis]
+        for start in range(0, max(count, 1), self.block):
+            yield x[:, start : start + self.block] if axis else x[start : start + self.block]
+
+    def _joined(self, parts: list[Array], name: str) -> Array:
+        return np.concatenate(parts, axis=int(self.network.every_step(name)))
 
 
-def _neuron(op: Neuron, x: Array) -> Array:
-    state, out = None, []
-    for current in x.astype(np.float64, copy=False):
-        fired, _, state = neuron_step(op, current, state)
-        out.append(fired)
-    return np.stack(out)
-
-
-def _integer_neuron(op: IntegerNeuron, x: Array, graph: Graph) -> tuple[Array, tuple[int, int]]:
-    threshold, unit = neuron_weights(op, graph)
-    spikes = np.empty(x.shape, np.int8)
-    state, lowest, highest = None, 0, 0
-    for t, current in enumerate(x):
-        spikes[t], potential, state = integer_neuron_step(op, threshold, current, state, unit)
-        lowest = min(lowest, int(potential.min(initial=0)))
-        highest = max(highest, int(potential.max(initial=0)))
-    return spikes, (lowest, highest)
+def _block_size(graph: Graph) -> int:
+    largest = max((math.prod(graph.type_of(op.name).shape) for op in graph.ops), default=1)
+    return max(1, _BLOCK_BYTES // (4 * graph.steps * max(1, largest)))

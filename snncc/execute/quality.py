@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from snncc.execute.block import Seen
 from snncc.execute.counts import batches
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
@@ -85,9 +86,9 @@ def mean_inputs(floating: Graph, x: Array, batch: int = 16) -> dict[str, Array]:
     sums: dict[str, Array] = {}
     places: dict[str, int] = {}
 
-    def observe(op: Op, inputs: tuple[Array, ...], result: Array) -> None:
+    def observe(op: Op, seen: Seen) -> None:
         if op.kind in ("conv", "linear"):
-            value = np.moveaxis(inputs[0], _channel_axis(op, floating), -1)
+            value = np.moveaxis(seen.inputs[0], _channel_axis(op, floating), -1)
             flat = value.reshape(-1, value.shape[-1])
             sums[op.name] = sums.get(op.name, 0) + flat.sum(axis=0, dtype=np.float64)
             places[op.name] = places.get(op.name, 0) + len(flat)

@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 
+from snncc.execute.block import Seen
 from snncc.execute.counts import batches, dense_ops
 from snncc.execute.executor import Executor
 from snncc.ir.domain import Domain, Grid
@@ -144,19 +145,23 @@ def _run(search: _Search, executor: Executor, batch: Array) -> None:
 
     Best is what comes near: a large value, many of them, neurons before it that fire or nearly do.
     """
-    seen: dict[str, Array] = {}
-    lively: list[Array] = [np.zeros(len(batch))]
+    read_values: dict[str, list[Array]] = {}
+    liveliness: dict[str, list[Array]] = {}
     reads = set(search.watched.values())
 
-    def observe(op: Op, inputs: tuple[Array, ...], result: Array) -> None:
+    def observe(op: Op, shown: Seen) -> None:
         if isinstance(op, Neuron):
-            rate = _by_sample(executor, op.name, result).mean(axis=1)
-            current = _by_sample(executor, op.name, inputs[0]).max(axis=1)
-            lively.append(rate + np.clip(current / op.v_threshold, -1, 1))
+            rate = _by_sample(executor, op.name, shown.result).mean(axis=1)
+            current = _by_sample(executor, op.name, shown.inputs[0]).max(axis=1)
+            lively = rate + np.clip(current / op.v_threshold, -1, 1)
+            liveliness.setdefault(op.name, []).append(lively)
         if op.name in reads:
-            seen[op.name] = _by_sample(executor, op.name, result)
+            value = _by_sample(executor, op.name, shown.result)
+            read_values.setdefault(op.name, []).append(value)
 
     executor.run(next(batches(search.graph, batch, len(batch))), observe=observe)
+    seen = {name: np.concatenate(parts) for name, parts in read_values.items()}
+    lively = sum((np.concatenate(parts) for parts in liveliness.values()), np.zeros(len(batch)))
     for layer in search.open:
         read = search.watched[layer]
         counts = seen[read] / _unit(search.graph, read)
@@ -166,7 +171,7 @@ def _run(search: _Search, executor: Executor, batch: Array) -> None:
             _keep(search, executor, layer, batch, (seen[read], outside))
             continue
         sizes = np.abs(counts)
-        scores = sizes.max(axis=1) + sizes.mean(axis=1) + 1e-3 * sum(lively)
+        scores = sizes.max(axis=1) + sizes.mean(axis=1) + 1e-3 * lively
         top = int(scores.argmax())
         if layer not in search.best or scores[top] > search.best[layer][0]:
             search.best[layer] = (float(scores[top]), batch[top])

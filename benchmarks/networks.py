@@ -1,0 +1,71 @@
+"""Networks to measure with: published sizes, random weights, neurons that fire.
+
+Batch norms take the statistics of a noise image, and the bias of the last batch norm before each
+layer of neurons is shifted until the layer fires at about a given rate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snncc.frontends.load import Model, from_module
+from snncc.models.neuron import SpikingNeuron
+from snncc.models.zoo import ARCHITECTURES
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_FACTORS = ("q_lif", "k_lif", "v_lif")
+"""Layers that are multiplied with each other: at half the rate, for their product to fire as well."""
+
+
+def lively(name: str, rate: float = 0.12) -> Model:
+    """Return a network of the zoo with fixed random weights whose layers fire at about ``rate``."""
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES[name]
+    network = architecture.build().eval()
+    image = torch.rand(1, *architecture.input_shape)
+    _tune(network, image, rate)
+    return from_module(network, torch.zeros(1, *architecture.input_shape))
+
+
+def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
+    """Run once; each layer of neurons shifts the batch norm that ran before it."""
+    last: list[nn.Module] = []
+    factors = [m for path, m in network.named_modules() if path.endswith(_FACTORS)]
+
+    def before_norm(norm: Any, args: tuple[Tensor, ...]) -> None:
+        axes = [axis for axis in range(args[0].ndim) if axis != 1]
+        norm.running_mean.copy_(args[0].mean(axes))
+        norm.running_var.copy_(args[0].var(axes).clamp(min=0.05))
+        last[:] = [norm]
+
+    def before_neurons(neurons: Any, args: tuple[Tensor, ...]) -> None:
+        if last:
+            goal = rate / 2 if neurons in factors else rate
+            shift = _shift(neurons, args[0], goal)
+            last.pop().bias.data.add_(shift)  # type: ignore[operator, union-attr]
+            args[0].add_(shift)  # in place: a residual stream goes on with it
+
+    hooks = [
+        module.register_forward_pre_hook(before_norm if isinstance(module, _NORMS) else before_neurons)
+        for module in network.modules()
+        if isinstance(module, (*_NORMS, SpikingNeuron))
+    ]
+    with torch.no_grad():
+        network(image)
+    for hook in hooks:
+        hook.remove()
+
+
+def _shift(neurons: SpikingNeuron, current: Tensor, rate: float) -> float:
+    """Return what has to be added to a current, by bisection on a part of the neurons."""
+    current = current.flatten(1)
+    current = current[:, :: max(1, current.shape[1] // 65536)]
+    low, high = -4.0, 4.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        fired = float(SpikingNeuron.forward(neurons, current + middle).mean())
+        low, high = (middle, high) if fired < rate else (low, middle)
+    return (low + high) / 2

@@ -1,0 +1,40 @@
+"""Spikes and the synapses they meet, counted in one pass over memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snncc.execute.kernels.jit import compiled, share_out
+from snncc.ir.graph import Array
+
+
+def tally(x: Array, fan_out: Array) -> Array:
+    """Return int64 ``[4, N]`` of counts ``x``, integers ``[N, places, channels]``.
+
+    The sum of the values without sign, how many are not zero, and both again with each place
+    taken ``fan_out`` times (int64 ``[places]``).
+    """
+    found = np.zeros((4, len(x)), np.int64)
+
+    def work(first: int, stop: int) -> None:
+        _tally(x, fan_out, found, first, stop)
+
+    share_out(work, len(x))
+    return found
+
+
+@compiled
+def _tally(
+    x: Array, fan_out: Array, found: Array, first: int, stop: int
+) -> None:  # pragma: no cover
+    for n in range(first, stop):
+        for place in range(x.shape[1]):
+            row = x[n, place]
+            value, events = 0, 0
+            for c in range(len(row)):
+                value += abs(row[c])
+                events += 1 if row[c] != 0 else 0
+            found[0, n] += value
+            found[1, n] += events
+            found[2, n] += value * fan_out[place]
+            found[3, n] += events * fan_out[place]
