@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
+import torch
 from torch import nn
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.frontends import rules
 from snncc.frontends.checkpoint import some
+from snncc.frontends.nearest import nearest
 from snncc.frontends.signatures import SIGNATURES, Tensors
 from snncc.ir.graph import Source
 from snncc.models.zoo import ARCHITECTURES, FORMS, Architecture
@@ -80,9 +82,9 @@ def recognise(
 
     Raises ``SnnccError`` for weights of no known family and for settings that cannot be.
     """
-    settings = settings or {}
     form, shapes, tensors = _matched(tensors)
-    form = _variant(form, settings)
+    form, settings = _variant(form, settings or {})
+    choice = _choice(form, shapes, tensors)
     if "variant" in form.options:
         shapes = {"variant": form.config.variant, **shapes}
     default = _published(form, shapes)
@@ -93,8 +95,10 @@ def recognise(
     ):  # fmt: skip
         values |= source
         origins |= dict.fromkeys(source, origin)
+    if choice and "variant" not in given:
+        origins["variant"] = choice
     provenance = tuple(Setting(name, values[name], origins[name]) for name in values)
-    return Recognised(_named(configured(default, values)), provenance, tensors)
+    return Recognised(_named(configured(default, values, shapes)), provenance, tensors)
 
 
 def _matched(tensors: Tensors) -> tuple[Architecture, Mapping[str, Any], Tensors]:
@@ -126,13 +130,30 @@ def _readings(tensors: Tensors) -> Iterator[Tensors]:
     yield {f"model.{name}": tensor for name, tensor in plain.items()}
 
 
-def configured(default: Architecture, values: Mapping[str, Any]) -> Architecture:
-    """Return the architecture with these values. Raises ``SnnccError`` where it cannot be."""
+def configured(
+    default: Architecture, values: Mapping[str, Any], shapes: Mapping[str, Any] | None = None
+) -> Architecture:
+    """Return the architecture with these values. Raises ``SnnccError`` where it cannot be.
+
+    ``shapes`` are the values that the weights' shapes say: no setting can change them.
+    """
     try:
         return default.configure(**values)
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        hint = "give the right number with `--set name=value`"
-        raise SnnccError(rules.BAD_SETTING.at(Source(), str(error), hint=hint)) from error
+        raise SnnccError(_impossible(default, str(error), shapes or {})) from error
+
+
+def _impossible(default: Architecture, reason: str, shapes: Mapping[str, Any]) -> Diagnostic:
+    """Return what is wrong: the weights where it is about shapes alone, else a setting."""
+    about = [name for name in default.options if re.search(rf"\b{name}\b", reason)]
+    settable = [name for name in about or default.options if name not in shapes]
+    if about and not settable:
+        read = ", ".join(f"{name} = {shapes[name]}" for name in about)
+        message = f"no {default.family} has weights of these shapes: {reason} (they say {read})"
+        return rules.WEIGHTS_DO_NOT_FIT.at(Source(), message)
+    hint = " or ".join(f"`--set {name}=...`" for name in settable if about)
+    hint = f"give another number with {hint or '`--set name=value`'}"
+    return rules.BAD_SETTING.at(Source(), reason, hint=hint)
 
 
 def parse_settings(
@@ -214,16 +235,59 @@ def load_weights(
     network.load_state_dict(dict(tensors), strict=False)
 
 
-def _variant(form: Architecture, settings: Mapping[str, str]) -> Architecture:
-    """Return the form that ``--set variant`` asks for: some have weights of equal names."""
-    if "variant" not in form.options:
-        return form
-    twins = {f.config.variant: f for f in FORMS.values() if f.network is form.network}
-    asked = settings.get("variant", form.config.variant)
-    if asked not in twins:
+def _variant(
+    form: Architecture, settings: Mapping[str, str]
+) -> tuple[Architecture, Mapping[str, str]]:
+    """Return the form that ``--set variant`` asks for: some have weights of equal names.
+
+    ``cml`` stands for ``imagenet-cml`` or ``dvs-cml``, whichever fits the form; the settings come
+    back with the whole name.
+    """
+    if "variant" not in form.options or "variant" not in settings:
+        return form, settings
+    twins, own, asked = _twins(form), str(form.config.variant), settings["variant"]
+    names = (asked, f"{own}-{asked}", own if own.endswith(f"-{asked}") else "")
+    found = next((name for name in names if name in twins), None)
+    if found is None:
         message = f"`variant={asked}`: {form.family} has {', '.join(twins)}"
         raise SnnccError(rules.BAD_SETTING.at(Source(), message))
-    return twins[asked]
+    return twins[found], {**settings, "variant": found}
+
+
+def _twins(form: Architecture) -> dict[str, Architecture]:
+    """Return all forms of the same network by their variant."""
+    return {f.config.variant: f for f in FORMS.values() if f.network is form.network}
+
+
+def _choice(form: Architecture, shapes: Mapping[str, Any], tensors: Tensors) -> str:
+    """Return where the variant is from if the weights fit others too, and how to take those."""
+    if "variant" not in form.options:
+        return ""
+    others = [
+        name
+        for name, twin in _twins(form).items()
+        if name != form.config.variant and _fits(twin, shapes, tensors)
+    ]
+    take = " or ".join(f"`--set variant={name}`" for name in others)
+    return f"the likelier of variants with equal weights: {take} takes another" if others else ""
+
+
+def _fits(form: Architecture, shapes: Mapping[str, Any], tensors: Tensors) -> bool:
+    """Whether a form of these sizes, for such input, has weights of these names and shapes."""
+    if form.options["in_channels"] != shapes["in_channels"]:
+        return False
+    try:
+        with torch.device("meta"):
+            wanted = form.build(**shapes).state_dict()
+    except (ValueError, TypeError, ZeroDivisionError):
+        return False
+    return _living(wanted) == _living(tensors)
+
+
+def _living(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights that are read."""
+    counted = (n for n in tensors if not (DEAD.fullmatch(n) or n.endswith("num_batches_tracked")))
+    return {name: tuple(tensors[name].shape) for name in counted}
 
 
 def _published(form: Architecture, shapes: Mapping[str, Any]) -> Architecture:
@@ -274,6 +338,18 @@ def _argument(value: object, like: object) -> Any:
 
 
 def _unknown(tensors: Tensors) -> Diagnostic:
+    """Return what keeps weights from being of any family: of the nearest one, where one is near."""
+    near = nearest(_readings(tensors), FORMS.values())
+    if near is not None and (near.missing or near.odd):
+        faults = (("missing", near.missing), ("of another shape", near.odd))
+        said = " and ".join(
+            f"{len(each)} {'is' if len(each) == 1 else 'are'} {what}: {some(each)}"
+            for what, each in faults
+            if each
+        )
+        hint = "take the whole file, or say how the network is built: `--network module:factory`"
+        message = f"the weights are nearly those of {near.form.family}, but {said}"
+        return rules.WEIGHTS_DO_NOT_FIT.at(Source(), message, hint=hint)
     tops = list(dict.fromkeys(name.split(".")[0] for name in tensors))
     families = ", ".join(dict.fromkeys(FORMS[s.form].family for s in SIGNATURES))
     return rules.UNKNOWN_FAMILY.at(

@@ -116,7 +116,8 @@ def _fault(rule: Rule, message: str, hint: str = "") -> SnnccError:
 def _from_zoo(spec: str, settings: Mapping[str, str], shape: tuple[int, ...] | None) -> Model:
     name = spec.removeprefix(_ARCH)
     if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, ARCHITECTURES, n=3)
+        within = [each for each in ARCHITECTURES if name and name in each]
+        near = within[:3] or difflib.get_close_matches(name, ARCHITECTURES, n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see `snncc inspect --list-archs`"
         raise _fault(rules.UNKNOWN_MODEL, f"there is no network `{name}`", hint)
     published = ARCHITECTURES[name]

@@ -114,6 +114,42 @@ def test_a_variant_with_weights_of_equal_names_can_be_asked_for(tmp_path: Path) 
     assert refusals(path, settings={"variant": "cifar"})[0][0] == "SNN109"
 
 
+EQUAL = "the likelier of variants with equal weights: "
+
+
+@pytest.mark.parametrize(
+    ("form", "sizes", "other"),
+    [
+        ("spikingformer", {}, "imagenet-cml"),
+        ("spikingformer-dvs", {"img_size": 128}, "dvs-cml"),
+        (
+            "spikingformer-cml-cifar",
+            {"classes": 10, "dim": 48},
+            "imagenet` or `--set variant=imagenet-cml",
+        ),
+        ("sdt", {}, "cifar"),
+    ],
+)
+def test_a_variant_that_shapes_do_not_tell_says_so_and_how_to_take_the_other(
+    tmp_path: Path, form: str, sizes: dict[str, Any], other: str
+) -> None:
+    saved(tmp_path / "c.pth.tar", form, **sizes)
+    path = str(tmp_path / "c.pth.tar")
+    found = load_model(path).provenance[0]
+    assert (found.name, found.value) == ("variant", FORMS[form].options["variant"])
+    assert found.origin == f"{EQUAL}`--set variant={other}` takes another"
+    other = other.split("`", maxsplit=1)[0]
+    chosen = load_model(path, settings={"variant": other}).provenance[0]
+    assert (chosen.value, chosen.origin) == (other, "--set")
+
+
+def test_cml_is_short_for_the_variant_that_fits(tmp_path: Path) -> None:
+    for form, wanted in (("spikingformer", "imagenet-cml"), ("spikingformer-dvs", "dvs-cml")):
+        saved(tmp_path / "c.pth.tar", form, img_size=128)
+        model = load_model(str(tmp_path / "c.pth.tar"), settings={"variant": "cml"})
+        assert model.options["variant"] == wanted
+
+
 def test_averaged_weights_are_taken_when_asked_for(tmp_path: Path) -> None:
     network = FORMS["spikingformer-cifar"].build(**TINY)
     trained = network.state_dict()
