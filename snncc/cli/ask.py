@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from snncc.cli.call import model_of, target_of
-from snncc.cli.options import MODEL_OPTIONS, all_of, form, meant
+from snncc.cli.options import MODEL_OPTIONS, all_of, form, meant, some_model, unknown_code
 from snncc.cli.screen import result, result_json, working
 
 
@@ -15,13 +15,14 @@ from snncc.cli.screen import result, result_json, working
 @click.argument("code", required=False)
 @form("text", "json")
 def explain(code: str | None, form: str) -> None:
-    """Print what a finding's CODE means, or list all codes."""
+    """Print what a finding's CODE, or its name, means; or list all codes."""
     from snncc.diagnostics.catalogue import all_rules
 
     rules = all_rules()
-    if code is not None and code.upper() not in rules:
-        raise click.BadParameter(f"no rule has the code {code!r}{meant(code.upper(), rules)}")
-    chosen = list(rules.values()) if code is None else [rules[code.upper()]]
+    asked = (code or "").upper()
+    chosen = [r for r in rules.values() if code is None or asked in (r.code, r.name.upper())]
+    if not chosen:
+        raise click.BadParameter(unknown_code(str(code)))
     if form == "json":
         fields = ("code", "name", "severity", "explanation")
         documents = [{f: str(getattr(rule, f)) for f in fields} for rule in chosen]
@@ -56,16 +57,17 @@ def targets(name: str | None, form: str) -> None:
 
 
 @click.command()
-@click.argument("model", required=False)
-@click.option("--list-archs", is_flag=True, help="Print the networks that arch:NAME knows.")
+@click.argument("model", required=False, callback=some_model)
+@click.option(
+    "--list-archs", is_flag=True,
+    help="Print the published networks; with MODEL, those with that in their name.",
+)  # fmt: skip
 @click.option("--dump", is_flag=True, help="Print the step graph.")
 @all_of(*MODEL_OPTIONS)
 def inspect(model: str | None, list_archs: bool, dump: bool, **options: Any) -> None:
     """Print how MODEL was understood: its sizes, where each came from, its ops."""
     if list_archs:
-        from snncc.models.zoo import ARCHITECTURES
-
-        result("\n".join(ARCHITECTURES))
+        result("\n".join(_architectures(model)))
         return
     if model is None:
         raise click.UsageError("wanted MODEL or --list-archs")
@@ -77,3 +79,16 @@ def inspect(model: str | None, list_archs: bool, dump: bool, **options: Any) -> 
     with working("tracing"):
         checked = check_model(loaded)
     result(dumped(checked.graph) if dump else inspect_text(checked))
+
+
+def _architectures(part: str | None) -> list[str]:
+    """Return the names as they are given for MODEL, those with ``part`` in them."""
+    from snncc.models.zoo import ARCHITECTURES
+
+    wanted = (part or "").removeprefix("arch:").lower()
+    found = [f"arch:{name}" for name in ARCHITECTURES if wanted in name]
+    if not found:
+        raise click.BadParameter(
+            f"no network has {part!r} in its name{meant(wanted, ARCHITECTURES)}"
+        )
+    return found

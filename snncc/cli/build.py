@@ -9,7 +9,7 @@ import click
 
 from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, model_of, target_of
-from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL, MODEL_OPTIONS, Place, all_of, form
 from snncc.cli.policy import configured_policy
 from snncc.cli.screen import result, result_json, say, show, working
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @all_of(MODEL, *MODEL_OPTIONS)
 @click.option("--target", required=True, metavar="NAME|FILE", help="The chip: `snncc targets`.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+    "-o", "--output", type=Place(), metavar="DIR",
     help="Where the artefact goes; NAME-TARGET where this is left out.",
 )  # fmt: skip
 @all_of(DATA, LIMIT, ALLOW)
@@ -102,10 +102,12 @@ def _conclude(deployed: Deployed, place: Path, form: str) -> None:
     """Write the artefact, then say what was found and what it does."""
     from snncc.artefact import write_artefact
     from snncc.backends.deploy import deployment_document, deployment_text, summary
+    from snncc.backends.report.inspect import assumptions_text
     from snncc.backends.report.timing import timing_line
 
     write_artefact(place, deployed.artefact)
     show(*deployed.compiled.diagnostics)
+    say(assumptions_text(deployed.compiled.checked.model))
     say(summary(deployed.compiled))
     say(f"wrote {place}")
     if form == "json":

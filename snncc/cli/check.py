@@ -10,7 +10,7 @@ import click
 
 from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
 from snncc.cli.call import model_of, named
-from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, Place, all_of, form
 from snncc.cli.policy import configured_policy
 from snncc.cli.screen import result, say, show, working
 
@@ -29,7 +29,7 @@ from snncc.cli.screen import result, say, show, working
     help="What makes the exit code 1.",
 )
 @click.option(
-    "--witness", type=click.Path(path_type=Path), metavar="FILE|DIR",
+    "--witness", type=Place(), metavar="FILE|DIR",
     help="Search for inputs under which a layer receives no spike; keep them here, as .npz.",
 )  # fmt: skip
 @form("text", "json", "sarif", "junit", "github")
@@ -50,6 +50,7 @@ def check(
     policy = configured_policy()
     loaded = model_of(model, **options)
     with working("checking"):
+        from snncc.backends.report.inspect import assumptions_text
         from snncc.backends.report.verdicts import findings_of, verdict_text, witness_text
         from snncc.compiler import check_model
         from snncc.diagnostics.core import Severity
@@ -69,6 +70,7 @@ def check(
         show(*findings.everything)
         for each in searched or ():
             say(witness_text(each))
+        say(assumptions_text(loaded))
         result(verdict_text(checked, findings))
     else:
         result(RENDERERS[form](findings))

@@ -56,7 +56,7 @@ def _allowances(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
     for each in given:
         code = each.partition(":")[0]
         if code not in known:
-            raise click.BadParameter(f"no rule has the code {code!r}{meant(code, known)}")
+            raise click.BadParameter(unknown_code(code))
     return given
 
 
@@ -66,7 +66,33 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-MODEL = click.argument("model")
+def unknown_code(code: str) -> str:
+    """Return what to say of a code that no rule has: near codes have nothing in common."""
+    return f"no rule has the code {code!r}: `snncc explain` lists all codes"
+
+
+class Place(click.Path):
+    """A file or directory to write or read; an empty name is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises ``click.BadParameter`` for an empty name."""
+        if not str(value):
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def some_model(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """Return the model as it was named; an empty name is none."""
+    if given is not None and not given.strip():
+        wanted = "a checkpoint, package.module:factory or arch:NAME"
+        raise click.BadParameter(f"the name is empty, wanted {wanted}")
+    return given
+
+
+MODEL = click.argument("model", callback=some_model)
 
 MODEL_OPTIONS = (
     click.option("--network", metavar="MODULE:FACTORY", help="How your own network is built."),

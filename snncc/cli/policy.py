@@ -75,7 +75,7 @@ def _allowance(key: str, table: Any) -> Allowance:
     _refuse_unknown(table, fields)
     code, reason = table.get("code", ""), table.get("reason", "").strip()
     if code not in all_rules():
-        raise ValueError(f"allows {code!r}, which is no code{meant(code, all_rules())}")
+        raise ValueError(f"allows {code!r}, which is no code: `snncc explain` lists all codes")
     if not reason:
         raise ValueError(f"allows {code} without a `reason`")
     return Allowance(code, table.get("path", ""), reason)

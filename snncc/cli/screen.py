@@ -31,8 +31,9 @@ def show(*diagnostics: Diagnostic) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of summary to stderr."""
-    stderr().print(text, soft_wrap=True, highlight=False, markup=False)
+    """Print lines of summary to stderr; nothing where there are none."""
+    if text:
+        stderr().print(text.rstrip("\n"), soft_wrap=True, highlight=False, markup=False)
 
 
 def result(text: str) -> None:

@@ -33,12 +33,6 @@ def test_codes_are_listed_and_may_be_written_small(snncc: Snncc) -> None:
     assert [rule["code"] for rule in document["rules"]] == list(all_rules())
 
 
-def test_an_unknown_code_is_bad_usage(snncc: Snncc) -> None:
-    done = snncc("explain", "SNN001x")
-    assert (done.code, done.out) == (2, "")
-    assert "did you mean 'SNN001'?" in done.err
-
-
 def test_targets_are_listed_and_shown_with_every_source(snncc: Snncc) -> None:
     assert [line.split()[0] for line in snncc("targets").out.splitlines()] == list(
         available_targets()
@@ -62,8 +56,53 @@ def test_an_unknown_target_is_one_diagnostic(snncc: Snncc) -> None:
     assert "error[SNN401]: loihi3: unknown name, did you mean 'loihi2'?" in done.err
 
 
-def test_networks_are_listed(snncc: Snncc) -> None:
-    assert snncc("inspect", "--list-archs").out.splitlines() == list(ARCHITECTURES)
+def test_networks_are_listed_as_they_are_given(snncc: Snncc) -> None:
+    wanted = [f"arch:{name}" for name in ARCHITECTURES]
+    assert snncc("inspect", "--list-archs").out.splitlines() == wanted
+    assert snncc("inspect", "--list-archs", "").code == 2
+
+
+@pytest.mark.parametrize("part", ["spikeyolo", "arch:spikeyolo", "SpikeYOLO"])
+def test_networks_are_listed_by_a_part_of_their_name(snncc: Snncc, part: str) -> None:
+    found = snncc("inspect", "--list-archs", part).out.splitlines()
+    assert found == [f"arch:spikeyolo-{size}" for size in "nsml"]
+
+
+def test_no_network_of_that_name(snncc: Snncc) -> None:
+    done = snncc("inspect", "--list-archs", "spikingformer-8-515")
+    assert (done.code, done.out) == (2, "")
+    assert "no network has 'spikingformer-8-515' in its name, did you mean" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", ""), "the name is empty, wanted a checkpoint, package.module:factory or arch"),
+        (("check", "  "), "the name is empty"),
+        (("inspect", ""), "the name is empty"),
+        (("compile", "arch:sdt-8-512", "--target", "loihi2", "-o", ""), "the name is empty"),
+        (("check", "arch:sdt-8-512", "--witness", ""), "the name is empty"),
+        (("check", "arch:sdt"), "did you mean sdt-8-384"),
+    ],
+)
+def test_empty_names_and_parts_of_names(
+    snncc: Snncc, arguments: tuple[str, ...], said: str
+) -> None:
+    done = snncc(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+@pytest.mark.parametrize("code", ["SNN999", "SNN20", "foo"])
+@pytest.mark.parametrize("command", [("explain",), ("check", "arch:sdt-8-512", "--allow")])
+def test_a_code_that_there_is_not(snncc: Snncc, command: tuple[str, ...], code: str) -> None:
+    done = snncc(*command, code)
+    assert (done.code, done.out) == (2, "")
+    assert f"no rule has the code '{code}': `snncc explain` lists all codes" in done.err
+
+
+def test_a_rule_is_explained_by_its_name_too(snncc: Snncc) -> None:
+    assert snncc("explain", "real-weight-input").out == snncc("explain", "snn202").out
 
 
 def test_inspect_says_where_each_size_is_from(snncc: Snncc, compliant: Path) -> None:

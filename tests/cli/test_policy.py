@@ -85,7 +85,7 @@ def test_the_check_and_the_compiler_keep_to_it(
         ("allow = [{ code = 201 }]", "no list of tables of texts"),
         ("allow = [{ code = 'SNN201' }]", "allows SNN201 without a `reason`"),
         ("allow = [{ code = 'SNN201', reason = ' ' }]", "allows SNN201 without a `reason`"),
-        ("allow = [{ code = 'SNN21', reason = 'x' }]", "allows 'SNN21', which is no code, did"),
+        ("allow = [{ code = 'SNN21', reason = 'x' }]", "allows 'SNN21', which is no code: `snncc"),
         ("allow = [{ code = 'SNN201', reason = 'x', paths = 'y' }]", "the unknown key `paths`"),
     ],
 )

@@ -7,6 +7,7 @@ from collections import Counter
 from snncc.backends.report.table import paragraph, table
 from snncc.compiler import Checked
 from snncc.diagnostics.render import printable
+from snncc.frontends.load import Model
 from snncc.ir.graph import Weight
 
 
@@ -23,6 +24,22 @@ def inspect_text(checked: Checked) -> str:
     )
     columns = (("setting", False), ("value", False), ("from", False))
     return head + paragraph(made_of) + ("\n" + table(columns, settings) if settings else "")
+
+
+def assumptions_text(model: Model) -> str:
+    """Return what a checkpoint's weights do not tell, each with its value and where it is from.
+
+    Empty for a model whose numbers are not read from weights.
+    """
+    if not any(setting.origin == "shapes" for setting in model.provenance):
+        return ""
+    by_origin: dict[str, list[str]] = {}
+    for setting in model.provenance:
+        if setting.origin != "shapes":
+            by_origin.setdefault(setting.origin, []).append(f"{setting.name} = {setting.value}")
+    lines = [f"  {printable(', '.join(each))}: {origin}" for origin, each in by_origin.items()]
+    told = "what the weights do not tell; `--set NAME=VALUE` gives another value\n"
+    return told + "".join(paragraph(line, "    ") for line in lines)
 
 
 def _size(weight: Weight) -> int:

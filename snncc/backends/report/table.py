@@ -4,30 +4,52 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 WIDTH = 100
 _GAP = "  "
 _NARROWEST = 8
+_JOINS = (" ", ".", "/", ",", ":")
+_INDENT = "  "
 
 Column: TypeAlias = tuple[str, bool]
-"""A heading, and whether numbers stand under it: they are set to the right and never cut."""
+"""A heading, and whether numbers stand under it: they are set to the right and never broken."""
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
-    """Return rows under their headings; where the width is short, long texts lose their middle."""
+    """Return rows under their headings; where the width is short, long texts take more lines."""
     cells = [[heading for heading, _ in columns], *rows]
     widths = _widths(columns, cells)
-    lines = [
-        _GAP.join(
-            cut(cell, width).rjust(width) if is_number else cut(cell, width).ljust(width)
-            for cell, width, (_, is_number) in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    lines = [line for row in cells for line in _lines(columns, row, widths)]
     rule = "-" * (sum(widths) + len(_GAP) * (len(widths) - 1))
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def _lines(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """Yield one row: the first line of each text, then what is left of the long ones."""
+    parts = [broken(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for texts in zip_longest(*parts, fillvalue=""):
+        fitted = (
+            text.rjust(width) if is_number else text.ljust(width)
+            for text, width, (_, is_number) in zip(texts, widths, columns, strict=True)
+        )
+        yield _GAP.join(fitted).rstrip()
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most ``width`` characters, those after the first indented.
+
+    They end behind a mark that joins parts of names and sentences, where there is one.
+    """
+    lines, indent = [], ""
+    while len(indent + text) > width:
+        room = width - len(indent)
+        at = max(text.rfind(mark, room // 2, room) for mark in _JOINS) + 1 or room
+        lines.append((indent + text[:at]).rstrip())
+        text, indent = text[at:].lstrip(), _INDENT
+    return [*lines, indent + text]
 
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
