@@ -215,7 +215,7 @@ def compile_checked(
     agreed = _agreement(checked, folded.graph, samples)
     integer, found, layers = _quantized(folded.graph, target, samples, weight_bits)
     integer, unrolled = _unrolled(integer, target, multi_level)
-    limits = CheckTarget(target).run(integer).diagnostics
+    limits = CheckTarget(target, sites).run(integer).diagnostics
     _refuse_errors(limits)
     assumed = () if calibration is not None else (_assumption(checked.model),)
     return Compiled(

@@ -1,318 +1,66 @@
-"""Does the integer graph keep the limits of the target? Every limit is in the target's file."""
+"""Does the integer graph keep the limits of the target? Every limit is in the target's file.
+
+What is judged is what runs on the chip, on its clock: the balanced pipeline without the ops of the
+host. How a network is cut to cores is judged where it is placed.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Diagnostic, Severity, rule
-from snncc.ir.domain import Grid, is_spike
+from snncc.diagnostics.core import Diagnostic
+from snncc.ir.domain import Grid, is_spike, width_bits
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.ops import WEIGHTED, IntegerNeuron
+from snncc.ir.latency import Pipeline, steps_of
+from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.sites import NEURONS, USUAL_SITES, Sites
+from snncc.passes.balance_delays import pipelined
 from snncc.passes.base import Pass, Result, well_formed
+from snncc.passes.check_neurons import NeuronLimits
+from snncc.passes.rules_of_neurons import FIXED_NEURON, WIDE_FAN_IN
+from snncc.passes.rules_of_targets import (
+    GRADED_INPUT,
+    MANY_NEURONS,
+    UNPROGRAMMABLE,
+    WIDE_WEIGHT,
+)
 from snncc.targets.load import Target
-
-WIDE_WEIGHT = rule(
-    "SNN410",
-    "weight-wider-than-the-target",
-    Severity.ERROR,
-    """
-    A stored weight needs more bits than a synapse of the target has.
-
-    Compile with fewer bits: `--weight-bits 8`.
-
-    Fails, where synapses have 4 bits:
-
-    ```sh
-    snncc compile model.pth.tar --target ./four-bits.toml
-    ```
-
-    Mended:
-
-    ```sh
-    snncc compile model.pth.tar --target ./four-bits.toml --weight-bits 4
-    ```
-    """,
-)
-WIDE_THRESHOLD = rule(
-    "SNN411",
-    "threshold-wider-than-the-target",
-    Severity.ERROR,
-    """
-    A threshold does not fit the target's register.
-
-    Thresholds are counted in units of a layer's weight scale: a layer of tiny weights has large
-    thresholds. Fewer weight bits make the unit coarser and the threshold smaller.
-
-    Fails, where registers are narrow:
-
-    ```sh
-    snncc compile model.pth.tar --target ./narrow.toml
-    ```
-
-    Mended:
-
-    ```sh
-    snncc compile model.pth.tar --target ./narrow.toml --weight-bits 6
-    ```
-    """,
-)
-GRADED_INPUT = rule(
-    "SNN412",
-    "graded-spikes-not-on-the-target",
-    Severity.ERROR,
-    """
-    A weighted layer reads numbers that the target's spikes cannot carry.
-
-    Pixels and sums of spikes travel as graded spikes; a target without them, or with a payload
-    too narrow, cannot run this layer.
-
-    Fails, because that chip's spikes have no payload, and pixels need one:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 16)
-            self.lif = LIF()
-            self.fc = nn.Linear(16, 16)
-            self.lif1 = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
-            return self.lif1(self.fc(s)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi1")
-    ```
-
-    Mended:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 16)
-            self.lif = LIF()
-            self.fc = nn.Linear(16, 16)
-            self.lif1 = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
-            return self.lif1(self.fc(s)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
-    ```
-    """,
-)
-MANY_NEURONS = rule(
-    "SNN413",
-    "more-neurons-than-one-chip",
-    Severity.WARNING,
-    """
-    The network has more neurons than one chip of the target, so it takes several.
-
-    The message gives the least number of chips by neurons alone; memory and connections can ask
-    for more.
-
-    Fails:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 20, 3, padding=1)
-            self.lif = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = x.expand(4, -1, -1, -1, -1)  # [T, B, C, H, W]
-            v = self.conv(x.flatten(0, 1)).unflatten(0, (4, -1))
-            return self.lif(v).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(1, 1, 256, 256), target="loihi2")
-    ```
-
-    Mended, with images of half the size:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(1, 20, 3, padding=1)
-            self.lif = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = x.expand(4, -1, -1, -1, -1)  # [T, B, C, H, W]
-            v = self.conv(x.flatten(0, 1)).unflatten(0, (4, -1))
-            return self.lif(v).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(1, 1, 128, 128), target="loihi2")
-    ```
-    """,
-)
-UNPROGRAMMABLE = rule(
-    "SNN414",
-    "products-of-spikes-not-on-the-target",
-    Severity.ERROR,
-    """
-    A product of two computed values, as in attention, needs programmable neurons.
-
-    Synapses multiply spikes by stored weights. Where both factors are spikes of this very moment, a
-    neuron has to do it, and the target's neurons have one fixed equation.
-
-    Fails:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 8)
-            self.lif = LIF()
-            self.q = nn.Linear(8, 8)
-            self.k = nn.Linear(8, 8)
-            self.q_lif = LIF()
-            self.k_lif = LIF()
-            self.last = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
-            q, k = self.q_lif(self.q(s)), self.k_lif(self.k(s))
-            return self.last(q @ k.transpose(-2, -1)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi1")
-    ```
-
-    Mended, on a chip with programmable neurons:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 8)
-            self.lif = LIF()
-            self.q = nn.Linear(8, 8)
-            self.k = nn.Linear(8, 8)
-            self.q_lif = LIF()
-            self.k_lif = LIF()
-            self.last = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
-            q, k = self.q_lif(self.q(s)), self.k_lif(self.k(s))
-            return self.last(q @ k.transpose(-2, -1)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi2")
-    ```
-    """,
-)
 
 
 @dataclass(frozen=True)
 class CheckTarget(Pass):
-    """Hold weights, thresholds, inputs, products and neuron counts to the target's limits."""
+    """Hold weights, payloads, fan-in, products and neurons to the target's limits.
+
+    ``sites`` says where encoder and head run; what the host computes is held to nothing.
+    """
 
     name: ClassVar[str] = "check-target"
     requires = (well_formed,)
     ensures = (well_formed,)
 
     target: Target
+    sites: Sites = USUAL_SITES
 
     def run(self, graph: Graph) -> Result:
         """Return the graph as it is, and every limit that it breaks."""
-        found = [*self._op_faults(graph), *self._neuron_count(graph)]
-        return Result(graph, tuple(found))
+        pipeline = pipelined(graph, self.sites)
+        limits = _Limits(self.target, pipeline)
+        neurons = NeuronLimits(self.target, pipeline)
+        found: list[Diagnostic] = []
+        for op in pipeline.graph.ops:
+            found += limits.payload(op)
+            if op.name not in pipeline.host:
+                found += limits.of_kind(op)
+                found += neurons.of(op)
+        return Result(graph, (*found, *self._neuron_count(graph, pipeline.host)))
 
-    def _op_faults(self, graph: Graph) -> Iterator[Diagnostic]:
-        for op in graph.ops:
-            if op.kind in WEIGHTED and _before_the_readout(op, graph):
-                yield from self._weighted(op, graph)
-            elif isinstance(op, IntegerNeuron):
-                yield from self._threshold(op, graph)
-            elif op.kind in ("matmul", "mask"):
-                yield from self._product(op)
-
-    def _product(self, op: Op) -> Iterator[Diagnostic]:
-        if not self.target.features.programmable_neurons.value:
-            yield UNPROGRAMMABLE.at(
-                op.source,
-                f"`{op.name}` multiplies two computed values, "
-                f"the neurons of {self.target.name} are not programmable",
-                op=op.kind,
-            )
-
-    def _weighted(self, op: Op, graph: Graph) -> Iterator[Diagnostic]:
-        weight = cast(Array, graph.weights[op.weight_names[0]])
-        bits = _signed_bits(weight)
-        most = self.target.arithmetic.weight_bits.value
-        if bits > most:
-            yield WIDE_WEIGHT.at(
-                op.source,
-                f"`{op.name}` needs weights of {bits} bits, {self.target.name} has {most}",
-                hint=f"compile with --weight-bits {most}",
-                op=op.kind,
-            )
-        domain = graph.type_of(op.inputs[0]).domain
-        payload = self.target.features.graded_spike_bits.value
-        if isinstance(domain, Grid) and not is_spike(domain):
-            needed = domain.magnitude.bit_length() + (domain.lo < 0)
-            if needed > payload:
-                yield GRADED_INPUT.at(
-                    op.source,
-                    f"`{op.name}` reads {domain}, a payload of {needed} bits; "
-                    f"the spikes of {self.target.name} carry {payload or 'none'}",
-                    op=op.kind,
-                    domain=domain,
-                )
-
-    def _threshold(self, op: IntegerNeuron, graph: Graph) -> Iterator[Diagnostic]:
-        arithmetic = self.target.arithmetic
-        largest = int(cast(Array, graph.weights[op.threshold]).max())
-        register = largest >> arithmetic.threshold_shift.value
-        most = (1 << arithmetic.threshold_bits.value) - 1
-        if register > most:
-            yield WIDE_THRESHOLD.at(
-                op.source,
-                f"`{op.name}` needs a threshold of {register}, "
-                f"the register of {self.target.name} holds {most}",
-                op=op.kind,
-                hint="compile with fewer weight bits",
-            )
-
-    def _neuron_count(self, graph: Graph) -> Iterator[Diagnostic]:
-        neurons = neuron_count(graph)
+    def _neuron_count(self, graph: Graph, host: Collection[str]) -> Iterator[Diagnostic]:
+        neurons = neuron_count(graph, host)
         most = self.target.limits.get("neurons_per_chip")
         if most is not None and neurons > most.value:
             yield MANY_NEURONS.at(
@@ -322,25 +70,139 @@ class CheckTarget(Pass):
             )
 
 
-def neuron_count(graph: Graph) -> int:
-    """Return how many spiking neurons the graph has."""
-    layers = graph.of_kind("neuron", "integer_neuron")
+def neuron_count(graph: Graph, host: Collection[str] = ()) -> int:
+    """Return how many spiking neurons the graph has beside those of the host."""
+    layers = (op for op in graph.of_kind(*NEURONS) if op.name not in host)
     return sum(math.prod(graph.type_of(op.name).shape) for op in layers)
 
 
-def _before_the_readout(op: Op, graph: Graph) -> bool:
-    """Whether the op runs on the chip: what only the readout feeds runs on the host."""
-    makers = [graph[name] for name in op.inputs]
-    while makers:
-        maker = makers.pop()
-        if maker.kind == "readout":
+@dataclass(frozen=True)
+class _Limits:
+    """The limits of synapses, spikes and products."""
+
+    target: Target
+    pipeline: Pipeline
+
+    def of_kind(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what an op on the chip breaks, of its own kind's limits."""
+        for check in _CHECKS.get(op.kind, ()):
+            yield from check(self, op)
+
+    def payload(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what an op reads from elsewhere that spikes cannot carry."""
+        most = self.target.features.graded_spike_bits.value
+        for name in dict.fromkeys(op.inputs):
+            domain = self.pipeline.graph.type_of(name).domain
+            if not isinstance(domain, Grid) or is_spike(domain) or not self._travels(op, name):
+                continue
+            needed = width_bits(domain) or 0
+            if needed > most:
+                reads = f"`{name}` waits as" if op.kind == "delay" else f"`{op.name}` reads"
+                yield GRADED_INPUT.at(
+                    op.source,
+                    f"{reads} {domain}, a payload of {needed} bits; "
+                    f"the spikes of {self.target.name} carry {most or 'none'}",
+                    hint=self._payload_hint(name),
+                    op=op.kind,
+                    domain=domain,
+                )
+                return
+
+    def _travels(self, op: Op, name: str) -> bool:
+        """Whether a value reaches an op from another neuron, or over the chip's border."""
+        graph, host = self.pipeline.graph, self.pipeline.host
+        maker = graph[name]
+        while maker.kind in VIEWS:
+            maker = graph[maker.inputs[0]]
+        if op.kind in VIEWS or self.pipeline.latency_of[name] is None:
             return False
-        if maker.kind in ("neuron", "integer_neuron", "input", *WEIGHTED):
+        if (maker.name in host or maker.kind == "input") != (op.name in host):
             return True
-        makers += [graph[name] for name in maker.inputs]
-    return True
+        return op.name not in host and maker.kind != "delay" and steps_of(op) > 0
+
+    def _payload_hint(self, name: str) -> str:
+        makers = [self.pipeline.graph[name]]
+        while makers:
+            maker = makers.pop()
+            if maker.kind == "input":
+                return "run the encoder on the host: --encoder host"
+            if maker.kind not in (*WEIGHTED, *NEURONS):
+                makers += [self.pipeline.graph[each] for each in maker.inputs]
+        return "choose a target with graded spikes"
+
+    def weight(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield a weight that a synapse does not hold."""
+        weight = cast(Array, self.pipeline.graph.weights[op.weight_names[0]])
+        bits, arithmetic = _signed_bits(weight), self.target.arithmetic
+        one_sign = arithmetic.weight_bits_one_sign
+        single = one_sign is not None and not (weight.min(initial=0) < 0 < weight.max(initial=0))
+        most = one_sign.value if one_sign and single else arithmetic.weight_bits.value
+        if bits > most:
+            yield WIDE_WEIGHT.at(
+                op.source,
+                f"`{op.name}` needs weights of {bits} bits, {self.target.name} has {most}",
+                hint=f"compile with --weight-bits {most}",
+                op=op.kind,
+            )
+
+    def fan_in(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what one neuron takes that a whole core does not have."""
+        weight = cast(Array, self.pipeline.graph.weights[op.weight_names[0]])
+        sources = math.prod(weight.shape[1:])
+        bits = sources * min(_signed_bits(weight), self.target.arithmetic.weight_bits.value)
+        axons = self.target.limits.get("axons_in_per_core")
+        memory = self.target.limits.get("synaptic_memory_bytes_per_core")
+        broken = []
+        if axons is not None and sources > axons.value:
+            broken.append(f"{sources} sources, a core has {axons.value} input axons")
+        if memory is not None and bits > memory.value * 8:
+            broken.append(
+                f"{math.ceil(bits / 8)} bytes of weights, a core has {memory.value} for synapses"
+            )
+        for what in broken:
+            yield WIDE_FAN_IN.at(
+                op.source, f"a neuron behind `{op.name}` takes {what} on {self.target.name}",
+                hint="use groups or fewer input channels", op=op.kind,
+            )  # fmt: skip
+
+    def product(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield a product of two computed values where neurons are not programmable."""
+        if not self.target.features.programmable_neurons.value:
+            yield UNPROGRAMMABLE.at(
+                op.source,
+                f"`{op.name}` multiplies two computed values, "
+                f"the neurons of {self.target.name} are not programmable",
+                hint="choose a target with programmable neurons",
+                op=op.kind,
+            )
+
+    def elementwise(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what only a programmable neuron computes of its input."""
+        spikes = is_spike(self.pipeline.graph.type_of(op.inputs[0]).domain)
+        if self.target.features.programmable_neurons.value or (op.kind == "max_pool" and spikes):
+            return
+        yield FIXED_NEURON.at(
+            op.source,
+            f"`{op.name}` {_DOES[op.kind]}, the neurons of {self.target.name} cannot",
+            hint="choose a target with programmable neurons",
+            op=op.kind,
+        )
 
 
 def _signed_bits(weight: Array) -> int:
     top = max(int(np.max(weight, initial=0)), -int(np.min(weight, initial=0)) - 1)
     return top.bit_length() + 1
+
+
+_DOES: Mapping[str, str] = {
+    "round_shift": "rounds a current to fewer bits",
+    "max_pool": "takes the largest of several currents",
+    "compare": "compares without a potential",
+}
+_CHECKS: Mapping[str, tuple[Callable[[_Limits, Any], Iterator[Diagnostic]], ...]] = {
+    "conv": (_Limits.weight, _Limits.fan_in),
+    "linear": (_Limits.weight, _Limits.fan_in),
+    "matmul": (_Limits.product,),
+    "mask": (_Limits.product,),
+    **dict.fromkeys(_DOES, (_Limits.elementwise,)),
+}

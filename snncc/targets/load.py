@@ -132,6 +132,9 @@ class Features:
     graded_spike_bits: Fact[int] = fact("bit")
     """Of a spike's payload; 0 where a spike carries nothing."""
     per_neuron_threshold: Fact[bool] = fact()
+    bias_in_state: Fact[bool] | None = optional_fact()
+    """Whether a neuron may keep its bias in its own state, as wide as a potential; else the bias
+    has the fields of ``Arithmetic``."""
 
 
 @dataclass(frozen=True, kw_only=True)

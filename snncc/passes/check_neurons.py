@@ -1,0 +1,137 @@
+"""Neurons of an integer graph, held to the equation and to the registers of the target's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.ir.graph import Array, Op
+from snncc.ir.latency import Pipeline, steps_of
+from snncc.ir.ops import WEIGHTED, Conv, IntegerNeuron, Linear
+from snncc.ir.semantics import DECAY_BITS
+from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIAS
+from snncc.passes.rules_of_targets import WIDE_THRESHOLD
+from snncc.targets.load import Arithmetic, Target
+
+
+@dataclass(frozen=True)
+class NeuronLimits:
+    """The limits of a target's neurons, held against those of a pipeline."""
+
+    target: Target
+    pipeline: Pipeline
+
+    def of(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what a layer of neurons breaks; nothing for other ops."""
+        if isinstance(op, IntegerNeuron):
+            yield from self._threshold(op)
+            yield from self._decay(op)
+            if not self.target.features.programmable_neurons.value:
+                yield from self._equation(op)
+            in_state = self.target.features.bias_in_state
+            if in_state is None or not in_state.value:
+                yield from self._bias(op)
+
+    def _threshold(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        thresholds = cast(Array, self.pipeline.graph.weights[op.threshold])
+        shift = self.target.arithmetic.threshold_shift.value
+        most = (1 << self.target.arithmetic.threshold_bits.value) - 1
+        for needed in (int(thresholds.max()) >> shift, (int(thresholds.min()) - 1) >> shift):
+            if not 0 <= needed <= most:
+                yield WIDE_THRESHOLD.at(
+                    op.source,
+                    f"`{op.name}` needs a threshold of {needed}, "
+                    f"the register of {self.target.name} holds {most}",
+                    op=op.kind,
+                    hint="compile with fewer weight bits",
+                )
+                return
+
+    def _decay(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        bits, name = self.target.arithmetic.decay_bits.value, self.target.name
+        if bits != DECAY_BITS and op.decay:
+            broken = f"`{op.name}` leaks in {DECAY_BITS}-bit shares, those of {name} have {bits}"
+        elif op.decay >= 1 << DECAY_BITS and not self.target.features.programmable_neurons.value:
+            most = (1 << DECAY_BITS) - 1
+            broken = f"`{op.name}` needs a decay of {op.decay}, the register of {name} holds {most}"
+        else:
+            return
+        yield DECAY_OFF_GRID.at(op.source, broken, op=op.kind)
+
+    def _equation(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        """Yield what a neuron of one fixed equation does not do."""
+        arithmetic, found = self.target.arithmetic, []
+        thresholds = cast(Array, self.pipeline.graph.weights[op.threshold]).astype(np.int64)
+        if op.reset != "hard":
+            found.append("resets softly, {} reset to zero")
+        if op.levels > 1:
+            found.append(f"fires up to {op.levels} spikes at once, {{}} fire one")
+        if op.reset == "hard" and op.levels == 1 and _off_register(thresholds, arithmetic):
+            unit = 1 << arithmetic.threshold_shift.value
+            found.append(f"has thresholds between multiples of {unit}, {{}} have none")
+        for what in found:
+            yield FIXED_NEURON.at(
+                op.source,
+                f"`{op.name}` {what.format(f'the neurons of {self.target.name}')}",
+                hint="train with a hard reset to 0 and binary spikes, "
+                "or choose a target with programmable neurons",
+                op=op.kind,
+            )
+
+    def _bias(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        arithmetic = self.target.arithmetic
+        for maker in self._makers(op):
+            if maker.bias is None:
+                continue
+            bias = cast(Array, self.pipeline.graph.weights[maker.bias]).astype(np.int64)
+            wide = bias[~fits_bias_field(bias << op.shift, arithmetic)]
+            if wide.size:
+                largest = int(wide[np.abs(wide).argmax()]) << op.shift
+                yield WIDE_BIAS.at(
+                    maker.source,
+                    f"`{maker.name}` adds a bias of {largest} to the potentials of `{op.name}`, "
+                    f"the field of {self.target.name} holds {_field(arithmetic)}; "
+                    f"{wide.size} of {bias.size} biases do not fit",
+                    op=maker.kind,
+                    hint="compile with fewer weight bits, or for fewer time steps",
+                )
+
+    def _makers(self, op: Op) -> list[Conv | Linear]:
+        """Return the weighted ops on the chip whose currents reach a layer in the same step."""
+        found: list[Conv | Linear] = []
+        graph, waiting = self.pipeline.graph, list(op.inputs)
+        while waiting:
+            maker = graph[waiting.pop()]
+            if maker.name in self.pipeline.host:
+                continue
+            if maker.kind in WEIGHTED:
+                found.append(cast(Conv | Linear, maker))
+            elif not steps_of(maker) and maker.kind != "integer_neuron":
+                waiting += maker.inputs
+        return found
+
+
+def fits_bias_field(bias: Array, arithmetic: Arithmetic) -> Array:
+    """Return which biases, in units of the potential, are ``mantissa << exponent`` exactly."""
+    most = 1 << (arithmetic.bias_mantissa_bits.value - 1)
+    fits = np.zeros(bias.shape, bool)
+    for exponent in range(1 << arithmetic.bias_exponent_bits.value):
+        mantissa = bias >> exponent
+        fits |= (mantissa << exponent == bias) & (-most <= mantissa) & (mantissa < most)
+    return fits
+
+
+def _field(arithmetic: Arithmetic) -> str:
+    exponent = (1 << arithmetic.bias_exponent_bits.value) - 1
+    return f"{arithmetic.bias_mantissa_bits.value} bits times 2**{exponent} at most"
+
+
+def _off_register(thresholds: Array, arithmetic: Arithmetic) -> bool:
+    """Whether a threshold lies between two that the register can hold."""
+    strict = arithmetic.threshold_compare.value == "greater"
+    unit = 1 << arithmetic.threshold_shift.value
+    return bool(np.any((thresholds - strict) % unit))
