@@ -13,6 +13,7 @@ from snncc.machine.products import product_ops
 from snncc.mapping.deliveries import FORMATS, Delivery, deliveries
 from snncc.mapping.placement import Placement
 from snncc.mapping.populations import Net
+from snncc.mapping.ranks import ranked
 from snncc.mapping.views import NOWHERE, emitted_labels
 
 
@@ -83,14 +84,14 @@ class _Traffic:
 
     def add(self, delivery: Delivery, sums: Array) -> None:
         keys = (delivery.senders[delivery.bins] + 1) * self.width + delivery.receivers
-        pairs, where = np.unique(keys, return_inverse=True)
+        pairs, where = ranked(keys)
         self.keys.append(pairs)
         self.counts.append(_per_core(sums[:, delivery.bins], where, len(pairs)))
 
     def pairs(self) -> tuple[Array, Array, Array, Array]:
         """Return senders, receivers, messages ``[steps, pairs]``, and the host's ``[steps]``."""
         every = np.concatenate(self.keys) if self.keys else np.zeros(0, np.int64)
-        keys, where = np.unique(every, return_inverse=True)
+        keys, where = ranked(every)
         counts = np.concatenate(self.counts, axis=1) if self.counts else np.zeros((self.steps, 0))
         sent = _per_core(counts, where, len(keys))
         senders = keys // self.width - 1

@@ -17,6 +17,7 @@ import numpy as np
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import Sum
 from snncc.mapping.populations import Net, Population, Projection, UnmappedError
+from snncc.mapping.ranks import ranked
 from snncc.mapping.views import NOWHERE, along, places, sources_of, started
 
 
@@ -96,7 +97,7 @@ def coalesced(site: Array, sites: Array, cores: Array, fans: Array | None = None
     real = (sites != NOWHERE) & (cores != NOWHERE)
     sites, cores = sites[real], cores[real]
     width = int(cores.max(initial=0)) + 1
-    keys, where = np.unique(sites * width + cores, return_inverse=True)
+    keys, where = ranked(sites * width + cores)
     weights = None if fans is None else fans[real]
     totals = np.bincount(where, weights, minlength=len(keys)).astype(np.int64)
     return Reach(site, keys // width, keys % width, totals)
@@ -202,7 +203,7 @@ def _taps(op: Op, inner: Any, outer: Any, kernel: Any) -> tuple[Array, Array]:
     settings = cast(Any, op)
     dilations = getattr(op, "dilation", (1,) * len(kernel))
     axes = [
-        _axis_taps(*sizes)
+        axis_taps(*sizes)
         for sizes in zip(
             inner, outer, kernel, settings.stride, settings.padding, dilations, strict=True
         )
@@ -214,9 +215,10 @@ def _taps(op: Op, inner: Any, outer: Any, kernel: Any) -> tuple[Array, Array]:
     return np.concatenate(taken), np.concatenate(made)
 
 
-def _axis_taps(
+def axis_taps(
     n: int, outs: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> list[tuple[Array, Array]]:
+    """Return, for each tap of a window along one axis, (places read, results) side by side."""
     starts = np.arange(outs) * stride - padding
     taps = []
     for tap in range(kernel):
@@ -239,7 +241,8 @@ def _through_taps(site: Array, taken: Array, made: Array, out: Array) -> Reach:
     """
     columns, kind = np.unique(out, axis=1, return_inverse=True)
     kinds = columns.shape[1]
-    pairs, taps = np.unique(taken * kinds + kind.reshape(-1)[made], return_counts=True)
+    pairs, where = ranked(taken * kinds + kind.reshape(-1)[made])
+    taps = np.bincount(where, minlength=len(pairs))
     tables = [np.unique(columns[:, k], return_counts=True) for k in range(kinds)]
     lengths = np.array([len(labels) for labels, _ in tables])
     starts = np.cumsum(lengths) - lengths

@@ -16,6 +16,7 @@ import numpy as np
 from snncc.ir.graph import Array
 from snncc.mapping.contacts import Contact, Reach, contacts
 from snncc.mapping.populations import Net
+from snncc.mapping.ranks import ranked
 from snncc.mapping.views import NOWHERE, emitted_labels
 
 FORMATS = ("conv", "dense", "sparse")
@@ -54,11 +55,13 @@ class Delivery:
 
     def sums(self, fired: Array) -> Array:
         """Return how many places of each bin fire, ``[steps, bins]``, of ``[steps, *shape]``."""
+        return np.stack([self.totals(row != 0) for row in fired])
+
+    def totals(self, weights: Array) -> Array:
+        """Return weights of the value's shape, added up over the places of each bin, ``[bins]``."""
         read = self.bin_of != NOWHERE
         where = self.bin_of[read]
-        rows = fired.reshape(len(fired), -1)[:, read]
-        rows = rows != 0 if rows.dtype != np.float64 else rows
-        return np.stack([np.bincount(where, row, len(self.sizes)) for row in rows])
+        return np.bincount(where, weights.reshape(-1)[read], len(self.sizes))
 
 
 def deliveries(net: Net, cores: Mapping[str, Array]) -> Iterator[Delivery]:
@@ -75,9 +78,9 @@ def deliveries(net: Net, cores: Mapping[str, Array]) -> Iterator[Delivery]:
 
 def _delivery(value: str, senders: Array, found: list[Contact]) -> Delivery:
     site = reduce(_joint, [contact.reach.site.reshape(-1) for contact in found])
-    width = int(senders.max(initial=0)) + 2
     read = site != NOWHERE
-    keys, where = np.unique(site[read] * width + senders.reshape(-1)[read] + 1, return_inverse=True)
+    own, rank = ranked(senders.reshape(-1)[read] + 1)
+    keys, where = ranked(site[read] * len(own) + rank)
     bin_of = np.full(site.shape, NOWHERE, np.int64)
     bin_of[read] = where
     first = np.zeros(len(keys), np.int64)
@@ -86,7 +89,7 @@ def _delivery(value: str, senders: Array, found: list[Contact]) -> Delivery:
     synapses = tuple(_synapses(contact, first) for contact in found)
     pairs = _distinct(synapses)
     return Delivery(
-        value, bin_of, sizes, keys % width - 1, pairs[0], pairs[1],
+        value, bin_of, sizes, own[keys % len(own)] - 1, pairs[0], pairs[1],
         tuple(s for s, c in zip(synapses, found, strict=True) if c.projection.kind != "matmul"),
     )  # fmt: skip
 
@@ -96,7 +99,7 @@ def _joint(a: Array, b: Array) -> Array:
     if np.array_equal(a, b):
         return a
     both = (a + 1) * (int(b.max(initial=0)) + 2) + b + 1
-    joint = np.unique(both, return_inverse=True)[1].reshape(a.shape)
+    joint = ranked(both)[1]
     return np.where((a == NOWHERE) & (b == NOWHERE), NOWHERE, joint)
 
 
@@ -123,8 +126,10 @@ def _lookup(site: Array, reach: Reach) -> tuple[Array, Array]:
 
 def _distinct(synapses: tuple[Synapses, ...]) -> tuple[Array, Array]:
     """Return each pair of bin and core once, in order."""
+    if len(synapses) == 1:
+        return synapses[0].bins, synapses[0].cores
     bins = np.concatenate([s.bins for s in synapses])
     cores = np.concatenate([s.cores for s in synapses])
     width = int(cores.max(initial=0)) + 1
-    keys = np.unique(bins * width + cores)
+    keys, _ = ranked(bins * width + cores)
     return keys // width, keys % width

@@ -1,0 +1,141 @@
+"""Place a network: cut its populations, let parts share cores, and seat the cores.
+
+The cut is tried with parts of a whole core, of a half, a third and a quarter that then share cores
+with those they talk to; of the placements that need few cores, the one with the least traffic
+between cores is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snncc.diagnostics.core import SnnccError
+from snncc.ir.graph import Array, Graph
+from snncc.mapping.deliveries import deliveries
+from snncc.mapping.merging import merged
+from snncc.mapping.placement import Core, Placement, Seat
+from snncc.mapping.populations import Net, UnmappedError, net_of
+from snncc.mapping.ranks import ranked
+from snncc.mapping.rules import UNMAPPED_OPERATION
+from snncc.mapping.seats import seated
+from snncc.mapping.tiling import SLACK, Limits, Tile, limits_of, tiled
+from snncc.mapping.views import NOWHERE
+from snncc.targets.load import Target
+
+SMALL = 64
+"""Up to so many cores, parts smaller than a core are tried, too."""
+
+SHARES = (2, 3, 4)
+
+
+def place(
+    graph: Graph,
+    target: Target,
+    traffic: Mapping[str, Array] | None = None,
+    *,
+    weight_bits: int = 8,
+    inputs_on_cores: bool = False,
+) -> Placement:
+    """Return a placement of an integer step graph.
+
+    ``traffic`` is, by value, how often each place is sent (spikes counted on data, in the value's
+    shape, or one number); every place counts once where it is not given. Raises ``SnnccError``
+    with every layer that does not fit, by how much, and what would help.
+    """
+    try:
+        net = net_of(graph, inputs_on_cores=inputs_on_cores)
+        return place_net(net, target, traffic or {}, weight_bits)
+    except UnmappedError as fault:
+        diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
+        raise SnnccError(diagnostic) from None
+
+
+def place_net(
+    net: Net, target: Target, traffic: Mapping[str, Any], weight_bits: int = 8
+) -> Placement:
+    """Return a placement of populations; see ``place``."""
+    limits = limits_of(target)
+    tiles = tiled(net, limits, weight_bits)
+    drafts = [_draft(net, tiles, limits, traffic)]
+    if len(drafts[0].cores) <= SMALL:
+        drafts += _finer(net, limits, weight_bits, traffic)
+    few = SLACK * min(len(draft.cores) for draft in drafts)
+    best = min((d for d in drafts if len(d.cores) <= few), key=lambda d: d.cost)
+    seating = seated(len(best.cores), best.senders, best.receivers, best.traffic, target)
+    cores = (
+        Core(seat, tuple(tiles.part for tiles in own))
+        for seat, own in zip(seating.seats, best.cores, strict=True)
+    )
+    on_cores = any(not population.projections for population in net.populations)
+    return Placement(target.name, tuple(cores), seating.chip_columns, on_cores)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """Cores without seats, with the traffic between them."""
+
+    cores: Sequence[tuple[Tile, ...]]
+    senders: Array
+    receivers: Array
+    traffic: Array
+
+    @property
+    def cost(self) -> float:
+        """What crosses from core to core."""
+        return float(self.traffic[self.senders != self.receivers].sum())
+
+
+def _finer(net: Net, limits: Limits, weight_bits: int, traffic: Mapping[str, Any]) -> list[_Draft]:
+    drafts = []
+    for share in SHARES:
+        try:
+            tiles = tiled(net, limits.shared(share), weight_bits)
+        except SnnccError:
+            continue
+        drafts.append(_draft(net, tiles, limits, traffic))
+    return drafts
+
+
+def _draft(net: Net, tiles: Sequence[Tile], limits: Limits, traffic: Mapping[str, Any]) -> _Draft:
+    apart = Placement("", tuple(Core(Seat(0, 0, 0, 0), (tile.part,)) for tile in tiles))
+    senders, receivers, sent = pair_traffic(net, apart.labels(net), traffic)
+    groups = merged(tiles, limits, senders, receivers, sent)
+    if len(groups) == len(tiles):
+        return _Draft([(tile,) for tile in tiles], senders, receivers, sent)
+    cores = [tuple(tiles[n] for n in group) for group in groups]
+    together = Placement("", tuple(Core(Seat(0, 0, 0, 0), tuple(t.part for t in c)) for c in cores))
+    return _Draft(cores, *pair_traffic(net, together.labels(net), traffic))
+
+
+def pair_traffic(
+    net: Net, cores: Mapping[str, Array], traffic: Mapping[str, Any]
+) -> tuple[Array, Array, Array]:
+    """Return (sender, receiver, messages) of each pair of cores; the host's messages are left out.
+
+    ``traffic`` is as in ``place``; ``cores`` are the cores of each population, by name.
+    """
+    keys, counts = [], []
+    width = max((int(labels.max()) for labels in cores.values()), default=0) + 1
+    for delivery in deliveries(net, cores):
+        shape = net.graph.type_of(delivery.value).shape
+        rate = np.broadcast_to(np.asarray(traffic.get(delivery.value, 1.0), np.float64), shape)
+        sent = delivery.totals(rate)[delivery.bins]
+        senders = delivery.senders[delivery.bins]
+        real = senders != NOWHERE
+        pairs, where = ranked(senders[real] * width + delivery.receivers[real])
+        keys.append(pairs)
+        counts.append(np.bincount(where, sent[real], len(pairs)))
+    every = np.concatenate(keys) if keys else np.zeros(0, np.int64)
+    pairs, where = ranked(every)
+    weights = np.concatenate(counts) if counts else np.zeros(0)
+    return pairs // width, pairs % width, np.bincount(where, weights, len(pairs))
+
+
+def connectivity(net: Net, placement: Placement, traffic: Mapping[str, Any]) -> float:
+    """Return the messages that leave their core: each place's traffic times its other cores."""
+    senders, receivers, sent = pair_traffic(net, placement.labels(net), traffic)
+    return float(sent[senders != receivers].sum())
