@@ -205,11 +205,16 @@ class _Builder:
             raise UnmappedError(op, "no core can hold this operation")
 
     def _projection(self, op: Op, path: tuple[str, ...]) -> Projection:
+        if op.kind == "conv" and len(self._shape(op.name)) != self._rank(op):
+            raise UnmappedError(op, "reads several sub-steps at once")
         inner = [n for n in op.inputs if self._is_inner(self.graph[n])]
         if op.kind != "matmul" or not inner:
             return Projection(op.kind, op.name, op.inputs, op.name, path)
         reads = (*self.graph[inner[0]].inputs, *(n for n in op.inputs if n != inner[0]))
         return Projection(op.kind, op.name, reads, op.name, path, inner[0])
+
+    def _rank(self, op: Op) -> int:
+        return len(self.graph.weights[op.weight_names[0]].shape) - 1
 
     def _weight_of(self, projection: Projection) -> int:
         """Rank what a population may be tiled by: by its synapses, first come first."""
