@@ -42,18 +42,21 @@ class Activity:
 
 
 def latencies(net: Net) -> Mapping[str, int]:
-    """Return, by population, how many steps after the input it answers: its longest chain."""
+    """Return, by population and value of the host, how many steps after the input it is sent.
+
+    That is the longest chain from an input.
+    """
     graph = nx.DiGraph()
     graph.add_nodes_from(p.name for p in net.populations)
     for population in net.populations:
         for projection in population.projections:
             for read in projection.reads:
-                senders = (net.owner.get(value) for value in sources_of(net, read))
-                graph.add_edges_from((s.name, population.name) for s in senders if s)
+                for value in sources_of(net, read):
+                    sender = net.owner.get(value)
+                    graph.add_edge(sender.name if sender else value, population.name)
     found: dict[str, int] = {}
     for name in nx.topological_sort(graph):
-        before = [found[n] + 1 for n in graph.predecessors(name)]
-        found[name] = max(before, default=0)
+        found[name] = max((found[n] + 1 for n in graph.predecessors(name)), default=0)
     return found
 
 
@@ -104,7 +107,7 @@ def streamed(net: Net, activity: Activity) -> Activity:
 def _delays(net: Net) -> Mapping[str, int]:
     late = latencies(net)
     sent = {value: late[p.name] for value, p in net.owner.items()}
-    return {**dict.fromkeys(net.host, 0), **sent}
+    return {**{value: late.get(value, 0) for value in net.host}, **sent}
 
 
 def _late(array: Array, delay: int, steps: int) -> Array:
