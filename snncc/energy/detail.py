@@ -122,6 +122,7 @@ def _of_values(
         formula = op.runs * size * estimate.rate
     attention = {
         "heads": heads,
+        "adds_by_head": [int(n) / samples for n in op.head_ops.sum(axis=0)],
         "and_accumulate": int(op.fan_out_ops.sum()) / samples,
         "adds": counted,
         "ssa_formula": formula,

@@ -22,6 +22,7 @@ from snncc.energy.load import (
 from snncc.energy.memory import memory_document, spiking_energy_mj, twin_energy_mj
 from snncc.energy.price import MJ_PER_PJ, Load, counted, document
 from snncc.energy.published import published_document
+from snncc.energy.statistics import statistics
 from snncc.energy.twin import twin_loads
 from snncc.execute.counts import Counts, count
 from snncc.ir.graph import Array, Graph
@@ -178,6 +179,7 @@ def _detail(found: dict[str, Any], graph: Graph, counts: Counts) -> None:
     others = other_ops(graph, counts)
     found["others"] = list(others)
     found["work"] = work_of(details, others)
+    found["statistics"] = statistics(counts)
 
 
 def energy_csv(energy: Mapping[str, Any]) -> str:

@@ -120,19 +120,29 @@ def differences_text(document: Document) -> str:
 def attention_text(document: Document) -> Iterator[str]:
     """Yield the products of two values under each convention, where there are some."""
     columns = (("product", False), ("op", False), ("reads", False), ("heads", True),
-               ("AND-accumulate", True), ("adds", True), ("SSA formula", True))  # fmt: skip
+               ("AND-accumulate", True), ("adds", True), ("a head", True),
+               ("SSA formula", True))  # fmt: skip
     rows = []
     for layer in document["layers"]:
         if found := layer["counts"].get("attention"):
-            keys = ("and_accumulate", "adds", "ssa_formula")
-            ways = ("-" if found[k] is None else si(found[k]) for k in keys)
-            name = printable(layer["path"])
-            rows.append((name, layer["op"], layer["reads"], str(found["heads"]), *ways))
+            formula = found["ssa_formula"]
+            ways = (si(found["and_accumulate"]), si(found["adds"]), _range(found["adds_by_head"]))
+            name, heads = printable(layer["path"]), str(found["heads"])
+            last = "-" if formula is None else si(formula)
+            rows.append((name, layer["op"], cut(layer["reads"], _READS), heads, *ways, last))
     if rows:
         yield table(columns, rows) + paragraph(
             "AND-accumulate: each spike meets every partner. adds: those whose partner is not zero."
             " SSA formula: the papers' T N D² / h times a firing rate, in either order of products."
         )
+
+
+def _range(by_head: Sequence[float]) -> str:
+    """Return the least and the most of several figures."""
+    if not by_head:
+        return "-"
+    least, most = si(min(by_head)), si(max(by_head))
+    return least if least == most else f"{least} to {most}"
 
 
 def signed(number: float) -> str:
@@ -193,6 +203,14 @@ def _work(document: Document) -> Iterator[str]:
     work = document.get("work")
     if not work:
         return
+    for key, what in (("ac", "AC"), ("spikes", "spikes")):
+        of = document["statistics"][key]
+        low, middle, high = (si(n) for n in of["quantiles"].values())
+        yield paragraph(
+            f"  {what} a sample: {si(of['mean'])}, deviation {si(of['deviation'])}, {low} to {high}"
+            f" in nine of ten, median {middle}; least {si(of['least'])}, most {si(of['most'])}",
+            _UNDER,
+        )
     words = ("weight_words", "potential_words")
     said = (
         f"  it did: {si(work['synaptic_ops'])} synaptic operations, {si(work['spikes'])} spikes,"
