@@ -233,6 +233,9 @@ def hold_products(op: Op, found: OpCount, graph: Graph, x: Array, y: Array) -> N
             products_of(a, b, (binary[0], binary[1])) for a, b in zip(x[t], y[t], strict=True)
         ]
         assert found.synaptic_ops[t] == sum(both for both, _ in counts)
+        for head, additions in enumerate(found.head_ops[t]):
+            of_head = zip(x[t][:, head], y[t][:, head], strict=True)
+            assert additions == sum(products_of(a, b, (True, True))[0] for a, b in of_head)
         if sum(binary) == 1:
             assert found.fan_out_ops[t] == sum(all_ for _, all_ in counts)
 
@@ -245,7 +248,7 @@ def hold_neurons(found: OpCount, x: Array, spikes: Array) -> None:
 
 
 @given(networks())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_counts_equal_a_loop_over_spikes_and_synapses(drawn: tuple[Graph, Array]) -> None:
     graph, x = drawn
     values = interpret(graph, x.swapaxes(0, 1))
