@@ -18,7 +18,7 @@ import numpy as np
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Array, IRError, Op
 from snncc.ir.interpret import neuron_weights, read_input, write_output
-from snncc.ir.latency import Pipeline, steps_of
+from snncc.ir.latency import Pipeline
 from snncc.ir.ops import Input, IntegerNeuron, Neuron, Output
 from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
 from snncc.ir.timing import Timing, timings
@@ -35,8 +35,8 @@ class Clockwork:
     def __init__(self, pipeline: Pipeline, names: Collection[str]) -> None:
         self._graph, self._late = pipeline.graph, pipeline.latency_of
         chosen = [op for op in pipeline.graph.ops if op.name in names and op.kind != "input"]
-        self._delayed = [op for op in chosen if steps_of(op, pipeline.host)]
-        self._direct = [op for op in chosen if not steps_of(op, pipeline.host)]
+        self._delayed = [op for op in chosen if pipeline.steps[op.name]]
+        self._direct = [op for op in chosen if not pipeline.steps[op.name]]
         self._still = self._constants()
         self._lines = {op.name: self._line(op) for op in self._delayed}
         self._states: dict[str, Array | None] = {}

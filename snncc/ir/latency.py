@@ -17,7 +17,8 @@ from typing import cast
 from snncc.ir.delay import Delay
 from snncc.ir.domain import Domain, width_bits
 from snncc.ir.graph import Graph, IRError, Op
-from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.ops import VIEWS, WEIGHTED, Sum
+from snncc.ir.substeps import Thermometer
 
 CONNECTIONS = (*WEIGHTED, "matmul", "mask", "sum", "max_pool", "avg_pool")
 """Kinds that take a step: each place of their result gathers values that other neurons made, and
@@ -25,18 +26,36 @@ what a neuron makes in one step reaches another in the next.
 
 The rest takes none. Synapses add what reaches a neuron (``add``); the neuron itself compares,
 scales, rounds and counts (``neuron``, ``integer_neuron``, ``scale``, ``round_shift``, ``compare``,
-``thermometer``, ``readout``); views, ``pad`` and ``concat`` say which wire leads where.
+``thermometer``, ``readout``, and ``sum`` over sub-steps); views, ``pad`` and ``concat`` say which
+wire leads where.
 """
 
 REAL_BITS = 32
 """The width of a real value that waits, where a float graph is balanced: a 32-bit float."""
 
 
-def steps_of(op: Op, host: Collection[str] = ()) -> int:
-    """Return how many clock steps behind its inputs an op makes its result."""
+def steps_taken(graph: Graph, host: Collection[str] = ()) -> Mapping[str, int]:
+    """Return how many clock steps behind its inputs each op makes its result; 0 on the host."""
+    return {op.name: _steps(op, graph, host) for op in graph.ops}
+
+
+def _steps(op: Op, graph: Graph, host: Collection[str]) -> int:
     if op.kind == "delay":
         return cast(Delay, op).steps
-    return int(op.kind in CONNECTIONS and op.name not in host)
+    if op.name in host or op.kind not in CONNECTIONS:
+        return 0
+    return 0 if op.kind == "sum" and _is_of_substeps(cast(Sum, op), graph) else 1
+
+
+def _is_of_substeps(op: Sum, graph: Graph) -> bool:
+    """Whether a sum adds what binary sub-steps of a count bring: a neuron adds it as it comes."""
+    maker = graph[op.inputs[0]]
+    if op.axes != (0,) or maker.kind not in (*WEIGHTED, "matmul"):
+        return False
+    spikes = graph[maker.inputs[0]]
+    while spikes.kind == "delay":
+        spikes = graph[spikes.inputs[0]]
+    return spikes.kind == "thermometer"
 
 
 def latencies(graph: Graph, host: Collection[str] = ()) -> Mapping[str, int | None]:
@@ -46,13 +65,14 @@ def latencies(graph: Graph, host: Collection[str] = ()) -> Mapping[str, int | No
     different latencies.
     """
     found: dict[str, int | None] = {}
+    steps = steps_taken(graph, host)
     for op in graph.ops:
         read = {name: late for name in op.inputs if (late := found[name]) is not None}
         if len(set(read.values())) > 1:
             each = ", ".join(f"`{name}` at {late}" for name, late in read.items())
             raise IRError(f"`{op.name}` joins values of different latencies: {each}")
         arrives = 0 if op.kind == "input" else next(iter(read.values()), None)
-        found[op.name] = None if arrives is None else arrives + steps_of(op, host)
+        found[op.name] = None if arrives is None else arrives + steps[op.name]
     return found
 
 
@@ -97,6 +117,17 @@ class Pipeline:
     def latency_of(self) -> Mapping[str, int | None]:
         """The latency of each value; None of constants."""
         return latencies(self.graph, self.host)
+
+    @cached_property
+    def steps(self) -> Mapping[str, int]:
+        """How many clock steps behind its inputs each op makes its result."""
+        return steps_taken(self.graph, self.host)
+
+    @cached_property
+    def substeps(self) -> int:
+        """Into how many sub-steps a clock step falls: as many as the largest count has spikes."""
+        unrolled = (op for op in self.graph.of_kind("thermometer") if op.name not in self.host)
+        return max((cast(Thermometer, op).levels for op in unrolled), default=1)
 
     @property
     def depth(self) -> int:

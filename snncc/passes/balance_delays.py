@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, IRError, Op, reading
-from snncc.ir.latency import Pipeline, bits_of, steps_of
+from snncc.ir.latency import Pipeline, bits_of, steps_taken
 from snncc.ir.sites import USUAL_SITES, Sites, on_host
 from snncc.passes.base import Pass, Result, well_formed
 
@@ -63,7 +63,7 @@ class _Moments:
 
     def __init__(self, graph: Graph, host: frozenset[str]) -> None:
         self.graph = graph
-        self.steps = {op.name: steps_of(op, host) for op in graph.ops}
+        self.steps = steps_taken(graph, host)
         self.made: dict[str, int | None] = {}
         self._width = {op.name: self._bits(op, host) for op in graph.ops}
         for op in graph.ops:

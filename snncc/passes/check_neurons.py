@@ -10,8 +10,8 @@ import numpy as np
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.graph import Array, Op
-from snncc.ir.latency import Pipeline, steps_of
-from snncc.ir.ops import WEIGHTED, Conv, IntegerNeuron, Linear
+from snncc.ir.latency import Pipeline
+from snncc.ir.ops import WEIGHTED, IntegerNeuron
 from snncc.ir.semantics import DECAY_BITS
 from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIAS
 from snncc.passes.rules_of_targets import WIDE_THRESHOLD
@@ -84,10 +84,7 @@ class NeuronLimits:
 
     def _bias(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
         arithmetic = self.target.arithmetic
-        for maker in self._makers(op):
-            if maker.bias is None:
-                continue
-            bias = cast(Array, self.pipeline.graph.weights[maker.bias]).astype(np.int64)
+        for maker, bias in self._biases(op):
             wide = bias[~fits_bias_field(bias << op.shift, arithmetic)]
             if wide.size:
                 largest = int(wide[np.abs(wide).argmax()]) << op.shift
@@ -100,19 +97,18 @@ class NeuronLimits:
                     hint="compile with fewer weight bits, or for fewer time steps",
                 )
 
-    def _makers(self, op: Op) -> list[Conv | Linear]:
-        """Return the weighted ops on the chip whose currents reach a layer in the same step."""
-        found: list[Conv | Linear] = []
+    def _biases(self, op: Op) -> Iterator[tuple[Op, Array]]:
+        """Yield what is added to a layer's currents in every step on the chip, and the op."""
         graph, waiting = self.pipeline.graph, list(op.inputs)
         while waiting:
             maker = graph[waiting.pop()]
             if maker.name in self.pipeline.host:
                 continue
-            if maker.kind in WEIGHTED:
-                found.append(cast(Conv | Linear, maker))
-            elif not steps_of(maker) and maker.kind != "integer_neuron":
+            if maker.kind in (*WEIGHTED, "constant"):
+                added = maker.weight_names[int(maker.kind in WEIGHTED) :]
+                yield from ((maker, cast(Array, graph.weights[n]).astype(np.int64)) for n in added)
+            elif not self.pipeline.steps[maker.name] and maker.kind != "integer_neuron":
                 waiting += maker.inputs
-        return found
 
 
 def fits_bias_field(bias: Array, arithmetic: Arithmetic) -> Array:

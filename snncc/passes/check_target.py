@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.domain import Grid, is_spike, width_bits
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.latency import Pipeline, steps_of
+from snncc.ir.latency import Pipeline
 from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.ir.sites import NEURONS, USUAL_SITES, Sites
 from snncc.passes.balance_delays import pipelined
@@ -29,6 +30,7 @@ from snncc.passes.rules_of_targets import (
     UNPROGRAMMABLE,
     WIDE_WEIGHT,
 )
+from snncc.passes.unroll_levels import counts_of_spikes
 from snncc.targets.load import Target
 
 
@@ -83,6 +85,11 @@ class _Limits:
     target: Target
     pipeline: Pipeline
 
+    @cached_property
+    def counts(self) -> frozenset[str]:
+        """The values that count spikes."""
+        return counts_of_spikes(self.pipeline.graph)
+
     def of_kind(self, op: Op) -> Iterator[Diagnostic]:
         """Yield what an op on the chip breaks, of its own kind's limits."""
         for check in _CHECKS.get(op.kind, ()):
@@ -93,7 +100,7 @@ class _Limits:
         most = self.target.features.graded_spike_bits.value
         for name in dict.fromkeys(op.inputs):
             domain = self.pipeline.graph.type_of(name).domain
-            if not isinstance(domain, Grid) or is_spike(domain) or not self._travels(op, name):
+            if not isinstance(domain, Grid) or self._is_spikes(name) or not self._travels(op, name):
                 continue
             needed = width_bits(domain) or 0
             if needed > most:
@@ -108,6 +115,12 @@ class _Limits:
                 )
                 return
 
+    def _is_spikes(self, name: str) -> bool:
+        """Whether a value travels as spikes: one, or those of a count, each in its sub-step."""
+        domain = self.pipeline.graph.type_of(name).domain
+        counted = name in self.counts and cast(Grid, domain).hi <= self.pipeline.substeps
+        return is_spike(domain) or counted
+
     def _travels(self, op: Op, name: str) -> bool:
         """Whether a value reaches an op from another neuron, or over the chip's border."""
         graph, host = self.pipeline.graph, self.pipeline.host
@@ -118,7 +131,7 @@ class _Limits:
             return False
         if (maker.name in host or maker.kind == "input") != (op.name in host):
             return True
-        return op.name not in host and maker.kind != "delay" and steps_of(op) > 0
+        return maker.kind != "delay" and op.name not in host and self.pipeline.steps[op.name] > 0
 
     def _payload_hint(self, name: str) -> str:
         makers = [self.pipeline.graph[name]]
@@ -178,8 +191,8 @@ class _Limits:
 
     def elementwise(self, op: Op) -> Iterator[Diagnostic]:
         """Yield what only a programmable neuron computes of its input."""
-        spikes = is_spike(self.pipeline.graph.type_of(op.inputs[0]).domain)
-        if self.target.features.programmable_neurons.value or (op.kind == "max_pool" and spikes):
+        spikes = op.kind == "max_pool" and self._is_spikes(op.inputs[0])
+        if self.target.features.programmable_neurons.value or spikes:
             return
         yield FIXED_NEURON.at(
             op.source,

@@ -57,7 +57,7 @@ class UnrollLevels(Pass):
 
 
 _KEEPS_COUNTS = (
-    "add", "concat", "max_pool", "reshape", "permute", "expand", "slice", "repeat",
+    "add", "concat", "max_pool", "reshape", "permute", "expand", "slice", "repeat", "delay",
 )  # fmt: skip
 
 

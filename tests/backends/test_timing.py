@@ -39,6 +39,7 @@ def test_the_document_counts_steps_and_bits(graph: Graph) -> None:
         "depth": 3,
         "latency": 6,
         "interval": 3,
+        "substeps": 1,
         "delay_memory_bits": 72,
         "delays": [
             {
@@ -72,6 +73,12 @@ def test_the_text_says_the_same(graph: Graph) -> None:
         "c                 4     9  2                 72 bit",
         "all                                          72 bit",
     ]
+
+
+def test_sub_steps_are_named(graph: Graph) -> None:
+    pipeline = pipelined(graph, CHIP)
+    object.__setattr__(pipeline, "substeps", 4)
+    assert "a new sample every 3, each step 4 sub-steps long; 1" in timing_line(pipeline, CHIP)
 
 
 def test_where_nothing_waits_there_is_no_table(graph: Graph) -> None:

@@ -99,6 +99,25 @@ def test_a_head_that_reads_spikes_takes_what_gathers_with_it() -> None:
     assert latencies(graph)["y"] == 2
 
 
+def test_sub_steps_of_a_count_take_no_step_of_their_own() -> None:
+    """`s` is W reading counts spike by spike: one connection, in a step of three sub-steps."""
+    text = """graph step T3 {
+  %x = input(shape=(4,), domain='int[0..3]', scale=1.0, varies=True) : <4; int[0..3]>
+  %t = thermometer(%x, levels=3) : <3x4; spike>
+  %d = delay(%t, steps=2) : <3x4; spike>
+  %p = linear(%d, weight='w') : <3x4; spike>
+  %s = sum(%p, axes=(0,)) : <4; int[0..3]>
+  %q = sum(%s, axes=(0,)) : <scalar; int[0..12]>
+  %y = output(%q) : <scalar; int[0..12]>
+}
+"""
+    pipeline = Pipeline(parse(text, WEIGHTS))
+    assert pipeline.substeps == 3
+    assert pipeline.steps == {"x": 0, "t": 0, "d": 2, "p": 1, "s": 0, "q": 1, "y": 0}
+    assert pipeline.depth == 4
+    assert Pipeline(network()).substeps == 1
+
+
 @pytest.mark.parametrize(
     ("domain", "bits"),
     [

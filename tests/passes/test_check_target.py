@@ -27,6 +27,7 @@ from snncc.ir.ops import (
 from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.passes.check_neurons import fits_bias_field
 from snncc.passes.check_target import CheckTarget, neuron_count
+from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.facts import Fact
 from snncc.targets.load import Target, load_target
 
@@ -295,6 +296,35 @@ PLAIN: tuple[Op, ...] = tuple(
     for op in stream().ops
     if op.name != "r"
 )
+
+
+def test_counts_travel_spike_by_spike_where_they_are_unrolled() -> None:
+    """A sum of two spikes, on a chip without payloads: refused as it is, legal in sub-steps."""
+    spiking: Any = {"threshold": "t", "decay": 2048, "shift": 6}
+    window: Any = {"kernel": (2,), "stride": (2,), "padding": (0,), "dilation": (1,)}
+    ops: tuple[Op, ...] = (
+        Input(name="x", shape=(4,), domain=dom.SPIKE, scale=1.0, varies=True),
+        IntegerNeuron(name="s", inputs=("x",), **spiking),
+        Linear(name="a", inputs=("s",), weight="w"),
+        IntegerNeuron(name="n", inputs=("a",), **spiking),
+        Add(name="two", inputs=("s", "n")),
+        MaxPool(name="p", inputs=("two",), **window),
+        Linear(name="b", inputs=("p",), weight="v"),
+        IntegerNeuron(name="m", inputs=("b",), **spiking),
+        Output(name="y", inputs=("m",)),
+    )
+    weights: dict[str, Array] = {
+        "w": np.full((4, 4), 100, np.int8),
+        "v": np.full((4, 2), 100, np.int8),
+        "t": np.array([65]),
+    }
+    graph, loihi1 = Graph(ops, weights, "step", 4), load_target("loihi1")
+    assert codes(graph, loihi1) == {"SNN412", "SNN415"}
+    assert codes(UnrollLevels().run(graph).graph, loihi1) == set()
+    biased = Linear(name="b", inputs=("p",), weight="v", bias="c")
+    wide = [biased if op.name == "b" else op for op in graph.ops]
+    loud = graph.replace(wide, {"c": np.full(4, 70001)})
+    assert codes(UnrollLevels().run(loud).graph, loihi1) == {"SNN416"}
 
 
 def test_more_neurons_than_a_chip_has_are_counted_in_chips() -> None:

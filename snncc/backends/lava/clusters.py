@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from snncc.ir.graph import Graph, Op
-from snncc.ir.latency import Pipeline, steps_of
+from snncc.ir.latency import Pipeline
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def clusters(pipeline: Pipeline) -> tuple[Cluster, ...]:
     inner = [
         op for op in graph.ops if op.kind not in ("input", "output") and late[op.name] is not None
     ]
-    delayed = {op.name for op in inner if steps_of(op, pipeline.host)}
+    delayed = {op.name for op in inner if pipeline.steps[op.name]}
     joined = nx.Graph()
     joined.add_nodes_from(op.name for op in inner)
     joined.add_edges_from(

@@ -11,13 +11,14 @@ from snncc.ir.sites import NEURONS, Sites
 
 
 def timing_document(pipeline: Pipeline, sites: Sites) -> dict[str, Any]:
-    """Return the ``timing`` of a report; all times are clock steps of the chip."""
+    """Return the ``timing`` of a report; all times are clock steps, each of ``substeps``."""
     return {
         "encoder": sites.encoder,
         "head": sites.head,
         "depth": pipeline.depth,
         "latency": pipeline.latency,
         "interval": pipeline.interval,
+        "substeps": pipeline.substeps,
         "delay_memory_bits": sum(line.memory_bits for line in pipeline.buffers),
         "delays": [_line_document(line) for line in pipeline.buffers],
         "layers": _layers(pipeline),
@@ -27,9 +28,10 @@ def timing_document(pipeline: Pipeline, sites: Sites) -> dict[str, Any]:
 def timing_line(pipeline: Pipeline, sites: Sites) -> str:
     """Return latency, interval and memory in one sentence."""
     memory = sum(line.memory_bits for line in pipeline.buffers)
+    each = f", each step {pipeline.substeps} sub-steps long" if pipeline.substeps > 1 else ""
     return (
         f"pipelined: an answer {pipeline.latency} clock steps after its first frame, a new sample "
-        f"every {pipeline.interval}; {count_of(len(pipeline.buffers), 'delay line')} of "
+        f"every {pipeline.interval}{each}; {count_of(len(pipeline.buffers), 'delay line')} of "
         f"{_bits(memory)}; encoder on the {sites.encoder}, head on the {sites.head}"
     )
 
