@@ -27,6 +27,7 @@ from snncc.frontends.families import (
     recognise,
 )
 from snncc.frontends.torch_export import trace, with_batch
+from snncc.frontends.without_cupy import built
 from snncc.ir.graph import Graph, Source
 from snncc.models.zoo import ARCHITECTURES, Architecture
 
@@ -191,10 +192,10 @@ def _from_factory(spec: str, shape: tuple[int, ...] | None) -> Model:
     found = _FACTORY.fullmatch(spec)
     if not found:
         raise _fault(rules.UNKNOWN_MODEL, f"`{spec}` is not of the form `package.module:factory`")
+    place, name = found[1], found[2]
     try:
         with _importable_from(Path.cwd()):
-            factory = getattr(importlib.import_module(found[1]), found[2])
-            made = factory()
+            made = built(lambda: _called(place, name))
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise _fault(rules.FACTORY_FAILED, f"`{spec}` failed: {reason}") from error
@@ -204,7 +205,12 @@ def _from_factory(spec: str, shape: tuple[int, ...] | None) -> Model:
         what = type(made).__name__
         message = f"`{spec}` returned a `{what}`: wanted a module, or a module and an example"
         raise _fault(rules.FACTORY_FAILED, message)
-    return _checked(module, example, shape, found[2])
+    return _checked(module, example, shape, name)
+
+
+def _called(place: str, name: str) -> Any:
+    """Return what a factory makes; its module is imported first."""
+    return getattr(importlib.import_module(place), name)()
 
 
 def _checked(
