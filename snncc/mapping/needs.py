@@ -26,7 +26,8 @@ class Needs:
     """Of one core: ``neurons``, ``synapse_bits`` of stored weights, ``counter_bits`` of products.
 
     ``axons_in`` are neurons that send to the core, ``axons_out`` pairs of a neuron of the core and
-    a core that it sends to. Numbers, or arrays with one entry a grid.
+    a core that it sends to. ``operations`` are spikes that meet a synapse in a step, at mean rates.
+    Numbers, or arrays with one entry a grid.
     """
 
     neurons: Any = 0
@@ -34,6 +35,7 @@ class Needs:
     counter_bits: Any = 0
     axons_in: Any = 0
     axons_out: Any = 0
+    operations: Any = 0
 
     def __add__(self, other: Needs) -> Needs:
         """Return what both need together."""
@@ -56,12 +58,16 @@ class Operand:
 
 @dataclass(frozen=True)
 class Cut:
-    """A population under many grids, ``counts`` ``[axes, grids]``; ``block`` the largest blocks."""
+    """A population under many grids, ``counts`` ``[axes, grids]``; ``block`` the largest blocks.
+
+    ``rates`` are how often a place of each emitted value is sent in a step, in the mean; else 1.
+    """
 
     net: Net
     population: Population
     counts: Array
     weight_bits: int
+    rates: Mapping[str, float]
     block: Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +85,8 @@ class Cut:
         bits = sum((self._weights(p) for p in self.population.projections), np.int64(0))
         counters = sum((self._counters(p) for p in self.population.projections), np.int64(0))
         axons = sum((o.axons_in for _, o in self.operands()), np.int64(0))
-        return Needs(self.neurons, bits, counters, axons)
+        work = sum((self._operations(p) for p in self.population.projections), np.float64(0))
+        return Needs(self.neurons, bits, counters, axons, operations=work)
 
     def operands(self) -> Iterator[tuple[str, Operand]]:
         """Yield every value that is read, and how."""
@@ -115,6 +122,21 @@ class Cut:
             channels = self.block[0]
         return np.asarray(channels * math.prod(weight.shape[1:]) * self.weight_bits)
 
+    def _operations(self, projection: Projection) -> Array:
+        """Return the synapses of the largest part, each at the rate of what it reads."""
+        shape = self.net.graph.type_of(projection.reads[0]).shape
+        each: float = 1
+        if projection.kind in ("conv", "linear"):
+            op = self.net.graph[projection.op]
+            each = math.prod(self.net.graph.weights[op.weight_names[0]].shape[1:])
+        elif projection.kind == "matmul":
+            each = 2 * shape[-1]
+        return np.asarray(self.neurons * each * self._rate(projection.reads[0]))
+
+    def _rate(self, name: str) -> float:
+        found = [self.rates.get(value, 1.0) for value in behind(self.net, name)]
+        return max(found, default=1.0)
+
     def _counters(self, projection: Projection) -> Array:
         if projection.inner is None or not self._is_home(projection):
             return np.zeros_like(self.neurons)
@@ -122,6 +144,15 @@ class Cut:
         kept, axis = (shape[-1], -2) if _left(self.net.graph, projection) else (shape[-2], -1)
         heads = self.block[:-2].prod(axis=0)
         return np.asarray(heads * kept * self.block[axis] * counter_width(self.net, projection))
+
+
+def behind(net: Net, name: str) -> Iterator[str]:
+    """Yield the emitted values that are read under a name."""
+    if name in net.emitted:
+        yield name
+        return
+    for read in net.graph[name].inputs:
+        yield from behind(net, read)
 
 
 def counter_width(net: Net, projection: Projection) -> int:

@@ -31,6 +31,9 @@ SMALL = 64
 
 SHARES = (2, 3, 4)
 
+BALANCE = 4.0
+"""How many times the mean operations of a core the busiest may have, as far as cuts can help it."""
+
 
 def place(
     graph: Graph,
@@ -39,27 +42,37 @@ def place(
     *,
     weight_bits: int = 8,
     inputs_on_cores: bool = False,
+    balance: float = BALANCE,
 ) -> Placement:
     """Return a placement of an integer step graph.
 
     ``traffic`` is, by value, how often each place is sent (spikes counted on data, in the value's
-    shape, or one number); every place counts once where it is not given. Raises ``SnnccError``
+    shape, or one number); every place counts once where it is not given. No core is given more
+    than ``balance`` times the mean operations, if the cut can help it. Raises ``SnnccError``
     with every layer that does not fit, by how much, and what would help.
     """
     try:
         net = net_of(graph, inputs_on_cores=inputs_on_cores)
-        return place_net(net, target, traffic or {}, weight_bits)
+        return place_net(net, target, traffic or {}, weight_bits, balance)
     except UnmappedError as fault:
         diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
         raise SnnccError(diagnostic) from None
 
 
 def place_net(
-    net: Net, target: Target, traffic: Mapping[str, Any], weight_bits: int = 8
+    net: Net,
+    target: Target,
+    traffic: Mapping[str, Any],
+    weight_bits: int = 8,
+    balance: float = BALANCE,
 ) -> Placement:
     """Return a placement of populations; see ``place``."""
+    rates = {value: float(np.mean(array)) for value, array in traffic.items()}
     limits = limits_of(target)
-    tiles = tiled(net, limits, weight_bits)
+    tiles = tiled(net, limits, weight_bits, rates)
+    if len(tiles) > SMALL:
+        limits = limits.with_work(balance * sum(t.needs.operations for t in tiles) / len(tiles))
+        tiles = tiled(net, limits, weight_bits, rates)
     drafts = [_draft(net, tiles, limits, traffic)]
     if len(drafts[0].cores) <= SMALL:
         drafts += _finer(net, limits, weight_bits, traffic)
@@ -93,7 +106,7 @@ def _finer(net: Net, limits: Limits, weight_bits: int, traffic: Mapping[str, Any
     drafts = []
     for share in SHARES:
         try:
-            tiles = tiled(net, limits.shared(share), weight_bits)
+            tiles = tiled(net, limits.shared(share), weight_bits, {})
         except SnnccError:
             continue
         drafts.append(_draft(net, tiles, limits, traffic))

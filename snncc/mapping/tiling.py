@@ -18,7 +18,7 @@ import numpy as np
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.graph import Array
-from snncc.mapping.needs import Cut, Needs
+from snncc.mapping.needs import Cut, Needs, behind
 from snncc.mapping.placement import Part, blocks
 from snncc.mapping.populations import Net, Population
 from snncc.mapping.rules import DOES_NOT_FIT
@@ -57,6 +57,14 @@ class Limits:
         kept = [np.asarray(amount(needs, name) <= most) for name, most in self.most.items()]
         return np.logical_and.reduce(np.broadcast_arrays(*kept))
 
+    def with_work(self, operations: float) -> Limits:
+        """Return these limits with one on the operations of a step, which a core may not heed."""
+        return Limits({**self.most, "operations": max(1, math.ceil(operations))})
+
+    def without_work(self) -> Limits:
+        """Return the limits that are the target's own."""
+        return Limits({name: n for name, n in self.most.items() if name != "operations"})
+
     def shared(self, parts: int) -> Limits:
         """Return the limits of one of several parts that share a core."""
         return Limits({name: max(1, most // parts) for name, most in self.most.items()})
@@ -87,18 +95,21 @@ class Tile:
     needs: Needs
 
 
-def tiled(net: Net, limits: Limits, weight_bits: int) -> tuple[Tile, ...]:
+def tiled(
+    net: Net, limits: Limits, weight_bits: int, rates: Mapping[str, float]
+) -> tuple[Tile, ...]:
     """Return all populations cut into parts, first to last.
 
-    Raises ``SnnccError`` naming every population that cannot be cut to fit, by how much it does
-    not, and which limit stands in the way.
+    ``rates`` are how often a place of each value is sent in a step, in the mean. Raises
+    ``SnnccError`` naming every population that cannot be cut to fit, by how much it does not, and
+    which limit stands in the way.
     """
     found: dict[str, tuple[Tile, ...]] = {}
     sent: dict[str, int] = {}
     faults: list[Diagnostic] = []
     hints: dict[str, tuple[int, ...]] = {}
     for population in reversed(net.populations):
-        every = Cut(net, population, _grids(population), weight_bits)
+        every = Cut(net, population, _grids(population), weight_bits, rates)
         most = sum(sent.get(value, 0) for value in population.emits)
         needs = replace(every.needs(), axons_out=every.neurons * most)
         chosen = _chosen(every, needs, limits, hints.get(population.name))
@@ -114,15 +125,6 @@ def tiled(net: Net, limits: Limits, weight_bits: int) -> tuple[Tile, ...]:
     if faults:
         raise SnnccError(*reversed(faults))
     return tuple(tile for p in net.populations for tile in found[p.name])
-
-
-def behind(net: Net, name: str) -> Iterator[str]:
-    """Yield the emitted values that are read under a name."""
-    if name in net.emitted:
-        yield name
-        return
-    for read in net.graph[name].inputs:
-        yield from behind(net, read)
 
 
 def _hint(
@@ -151,6 +153,10 @@ def _chosen(cut: Cut, needs: Needs, limits: Limits, hint: tuple[int, ...] | None
     """Return the number of the best grid, None where no grid fits."""
     fits = np.flatnonzero(limits.fit(needs))
     if not len(fits):
+        fits = np.flatnonzero(limits.without_work().fit(needs))
+        least = needs.operations[fits].min(initial=np.inf)
+        fits = fits[needs.operations[fits] <= least]
+    if not len(fits):
         return None
     parts = cut.counts.prod(axis=0)[fits]
     few = parts <= max(int(parts.min()), math.floor(SLACK * int(parts.min())))
@@ -173,7 +179,7 @@ def _parts(population: Population, grid: tuple[int, ...], needs: Needs) -> tuple
 def _faults(net: Net, population: Population, needs: Needs, limits: Limits) -> Iterator[Diagnostic]:
     """Say, for each limit that no grid keeps, what the smallest part needs."""
     told = False
-    for name, most in limits.most.items():
+    for name, most in limits.without_work().most.items():
         least = int(np.min(amount(needs, name)))
         if least > most:
             told = True
