@@ -73,16 +73,15 @@ def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
     executor = Executor(graph)
     run = executor.run(x[:, None] if _varies(graph) else x[None], keep=keep)
     values = {
-        name: value[:, 0] if executor.timing[name] is Timing.STEP else value[0][None]
+        name: _by_steps(value, executor.timing[name], graph.steps)
         for name, value in run.values.items()
     }
-    sent = {name: _every_step(values[name], graph.steps) for name in net.emitted}
+    sent = {name: values[name] for name in net.emitted}
     updated: dict[str, Array] = {}
     if exact:
         touched = _touched(net, sent)
         for op in layers:
-            currents = _every_step(values[op.inputs[0]], graph.steps)
-            updated[op.name] = _left(op, currents, graph) | touched[op.name]
+            updated[op.name] = _left(op, values[op.inputs[0]], graph) | touched[op.name]
     return Activity(sent, updated)
 
 
@@ -121,9 +120,17 @@ def _varies(graph: Graph) -> bool:
     return any(getattr(op, "varies", False) for op in graph.of_kind("input"))
 
 
-def _every_step(array: Array, steps: int) -> Array:
-    """Return a value made once as one made at every time step: it is sent at each."""
-    return array if len(array) == steps else np.broadcast_to(array[:1], (steps, *array.shape[1:]))
+def _by_steps(value: Array, timing: Timing, steps: int) -> Array:
+    """Return a value of one sample as ``[T, *shape]``.
+
+    One made before the first step is sent at each, one made after the last is sent with the last.
+    """
+    if timing is Timing.STEP:
+        return value[:, 0]
+    every = np.repeat(value[:1], steps, axis=0)
+    if timing is Timing.SAMPLE:
+        every[:-1] = 0
+    return every
 
 
 def _left(op: IntegerNeuron, currents: Array, graph: Graph) -> Array:

@@ -15,7 +15,7 @@ from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.graph import Array, Graph, Source
 from snncc.mapping.marks import Usage, usage_of
 from snncc.mapping.placement import Core, Part, Placement
-from snncc.mapping.populations import Net, UnmappedError, net_of
+from snncc.mapping.populations import Net, UnmappedError
 from snncc.mapping.rules import BAD_PLACEMENT, UNMAPPED_OPERATION
 from snncc.targets.load import Target
 
@@ -47,7 +47,7 @@ def check_placement(
 ) -> Checked:
     """Return every fault of a placement, and how much of each limit each core uses."""
     try:
-        net = net_of(graph, inputs_on_cores=placement.inputs_on_cores)
+        net = placement.net(graph)
     except UnmappedError as fault:
         diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
         return Checked(None, (diagnostic,))

@@ -8,13 +8,14 @@ between cores is taken.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.graph import Array, Graph
+from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.mapping.deliveries import deliveries
 from snncc.mapping.merging import merged
 from snncc.mapping.placement import Core, Placement, Seat
@@ -41,6 +42,7 @@ def place(
     traffic: Mapping[str, Array] | None = None,
     *,
     weight_bits: int = 8,
+    sites: Sites = USUAL_SITES,
     inputs_on_cores: bool = False,
     balance: float = BALANCE,
 ) -> Placement:
@@ -52,11 +54,12 @@ def place(
     with every layer that does not fit, by how much, and what would help.
     """
     try:
-        net = net_of(graph, inputs_on_cores=inputs_on_cores)
-        return place_net(net, target, traffic or {}, weight_bits, balance)
+        net = net_of(graph, sites=sites, inputs_on_cores=inputs_on_cores)
+        placement = place_net(net, target, traffic or {}, weight_bits, balance)
     except UnmappedError as fault:
         diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
         raise SnnccError(diagnostic) from None
+    return replace(placement, sites=sites, inputs_on_cores=inputs_on_cores)
 
 
 def place_net(
@@ -83,8 +86,7 @@ def place_net(
         Core(seat, tuple(tiles.part for tiles in own))
         for seat, own in zip(seating.seats, best.cores, strict=True)
     )
-    on_cores = any(not population.projections for population in net.populations)
-    return Placement(target.name, tuple(cores), seating.chip_columns, on_cores)
+    return Placement(target.name, tuple(cores), seating.chip_columns)
 
 
 @dataclass(frozen=True)

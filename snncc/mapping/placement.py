@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
-from snncc.ir.graph import Array, Source
-from snncc.mapping.populations import Net
+from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.sites import USUAL_SITES, Sites
+from snncc.mapping.populations import Net, net_of
 from snncc.mapping.rules import BAD_PLACEMENT
 from snncc.mapping.views import NOWHERE, along
 
@@ -72,18 +73,24 @@ class Core:
 class Placement:
     """Cores on chips of ``target``. Chips stand in ``chip_columns`` beside each other, row by row.
 
-    ``inputs_on_cores`` says whether the input is a population, too.
+    ``sites`` says which end of the network the host runs, and ``inputs_on_cores`` whether the input
+    is a population, too.
     """
 
     target: str
     cores: tuple[Core, ...]
     chip_columns: int = 1
     inputs_on_cores: bool = False
+    sites: Sites = USUAL_SITES
 
     @property
     def chips(self) -> int:
         """How many chips are in use."""
         return len({core.seat.chip for core in self.cores})
+
+    def net(self, graph: Graph) -> Net:
+        """Return the populations of the graph that this places. Raises ``UnmappedError``."""
+        return net_of(graph, sites=self.sites, inputs_on_cores=self.inputs_on_cores)
 
     def labels(self, net: Net) -> Mapping[str, Array]:
         """Return the core (its number here) of each place of each population's value."""
@@ -100,6 +107,8 @@ def to_document(placement: Placement) -> dict[str, Any]:
         "schema": SCHEMA,
         "target": placement.target,
         "chip_columns": placement.chip_columns,
+        "encoder": placement.sites.encoder,
+        "head": placement.sites.head,
         "inputs_on_cores": placement.inputs_on_cores,
         "cores": [
             {
@@ -128,13 +137,14 @@ def from_document(document: Any, name: str = "placement.json") -> Placement:
         cores = tuple(_core(core) for core in document["cores"])
         columns = _natural(document["chip_columns"])
         on_cores = document["inputs_on_cores"]
+        sites = Sites(document["encoder"], document["head"])
         if columns < 1 or not isinstance(on_cores, bool) or not isinstance(document["target"], str):
             raise ValueError("chip_columns, inputs_on_cores or target has the wrong type")
     except KeyError as missing:
         raise _refusal(name, f"the key {missing} is missing") from None
     except (TypeError, ValueError) as fault:
         raise _refusal(name, str(fault)) from None
-    return Placement(document["target"], cores, columns, on_cores)
+    return Placement(document["target"], cores, columns, on_cores, sites)
 
 
 def read_placement(path: Path) -> Placement:

@@ -3,7 +3,7 @@
 A *population* is a block of compartments that all compute the same. Its result is *emitted*: sent
 as spikes, or as numbers in graded spikes. What stands between two populations runs in the dendrite
 of the one that reads: sums, scales, and the products with stored weights, which are its synapses.
-What no neuron layer depends on (the head) runs on the host, and so does the input.
+The input comes from the host, which also runs the encoder and the head as ``ir.sites`` says.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from snncc.ir.graph import Graph, Op, Shape
+from snncc.ir.sites import USUAL_SITES, Sites, on_host
 
 NEURONS = ("neuron", "integer_neuron")
-CARRIED = ("reshape", "permute", "repeat", "delay", "scale", "round_shift", "batch_norm", "compare")
+CARRIED = (
+    "reshape", "permute", "repeat", "delay", "scale", "round_shift", "batch_norm", "compare",
+    "thermometer", "readout",
+)  # fmt: skip
 """Kinds that take each place of their one input to one place of the result."""
 MOVED = ("expand", "slice", "concat", "pad")
 """Kinds that place values anew, more than once or not at all."""
@@ -96,19 +100,19 @@ class Net:
         return frozenset((*self.owner, *self.host))
 
 
-def net_of(graph: Graph, *, inputs_on_cores: bool = False) -> Net:
-    """Return the populations of a step graph.
+def net_of(graph: Graph, *, sites: Sites = USUAL_SITES, inputs_on_cores: bool = False) -> Net:
+    """Return the populations of a step graph; ``sites`` says which end runs on the host.
 
     With ``inputs_on_cores`` an input is a population too, whose neurons fire as they are told.
     Raises ``UnmappedError`` for what no population can hold.
     """
-    return _Builder(graph, inputs_on_cores).net()
+    return _Builder(graph, sites, inputs_on_cores).net()
 
 
 class _Builder:
-    def __init__(self, graph: Graph, inputs_on_cores: bool) -> None:
+    def __init__(self, graph: Graph, sites: Sites, inputs_on_cores: bool) -> None:
         self.graph, self.inputs_on_cores = graph, inputs_on_cores
-        self.on_chip = _on_chip(graph)
+        self.on_host = on_host(graph, sites) | {op.name for op in graph.of_kind("output")}
         self.emitted = {op.name for op in graph.ops if self._is_emitted(op)}
 
     def net(self) -> Net:
@@ -117,7 +121,7 @@ class _Builder:
         for op in self.graph.ops:
             if op.name not in self.emitted:
                 continue
-            if op.kind == "input" and not self.inputs_on_cores:
+            if op.name in self.on_host or (op.kind == "input" and not self.inputs_on_cores):
                 host.append(op.name)
             elif (rides := self._carrier(op, made)) is not None:
                 emits = (*rides.emits, op.name)
@@ -127,17 +131,19 @@ class _Builder:
         return Net(self.graph, tuple(made.values()), tuple(host))
 
     def _is_emitted(self, op: Op) -> bool:
-        if op.kind in FORWARDED or op.kind == "constant" or op.name not in self.on_chip:
+        if op.kind in (*FORWARDED, "constant", "output"):
             return False
         consumers = list(self._consumers(op))
-        if op.kind in (*NEURONS, "input"):
-            return bool(consumers) or op.kind in NEURONS
+        if op.name in self.on_host or op.kind == "input":
+            return any(user.name not in self.on_host for user, _ in consumers)
+        if op.kind in NEURONS:
+            return True
         return len(consumers) > 1 or any(demands for _, demands in consumers)
 
     def _consumers(self, op: Op) -> Iterator[tuple[Op, bool]]:
         """Yield the ops that use a value, and whether each needs it sent."""
         for user in self.graph.users[op.name]:
-            if user.kind in MOVED or user.name not in self.on_chip:
+            if user.kind in MOVED or user.name in self.on_host:
                 yield user, True
             elif user.kind in FORWARDED:
                 yield from self._consumers(user)
@@ -236,12 +242,3 @@ def _with_emits(population: Population, emits: tuple[str, ...]) -> Population:
         population.name, population.home, population.shape, population.path, emits,
         population.projections,
     )  # fmt: skip
-
-
-def _on_chip(graph: Graph) -> frozenset[str]:
-    """Return the values on which a neuron layer depends, and the layers themselves."""
-    found: set[str] = set()
-    for op in reversed(graph.ops):
-        if op.kind in NEURONS or op.name in found:
-            found.update((op.name, *op.inputs))
-    return frozenset(found)
