@@ -9,29 +9,37 @@ from typing import Any
 
 from snncc.artefact import Artefact, check_destination, sha256_of, write_artefact
 from snncc.backends.report.build import Report, build_report, report_document
+from snncc.backends.report.demands import Demand, demands, demands_document, demands_line
+from snncc.backends.report.placed import Placed, placed, placed_document, placed_text
+from snncc.backends.report.table import paragraph
 from snncc.backends.report.text import report_text
 from snncc.backends.report.timing import timing_document, timing_text
 from snncc.backends.report.verdicts import chains_document
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
+from snncc.diagnostics.core import Diagnostic
 from snncc.diagnostics.render import counted, finding_document
-from snncc.execute.accuracy import accuracy_of
 from snncc.execute.dataset import Dataset, as_dataset
 from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
 from snncc.frontends.load import Module, from_module
 from snncc.ir.io import classes_of, sample_shape
 from snncc.ir.sites import USUAL_SITES, Site, Sites
+from snncc.mapping.placement import to_document
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.targets.load import load_target
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A compiled model, the artefact to be written, and the report where there were data."""
+    """A compiled model, the artefact to be written, and the report where there were data.
+
+    ``placed`` is where it stands on its chips, or a note that says why it does on none.
+    """
 
     compiled: Compiled
     artefact: Artefact
     report: Report | None
+    placed: Placed | Diagnostic
 
 
 def compile_module(  # noqa: PLR0913 - the options of the command
@@ -96,19 +104,23 @@ def deploy(
 ) -> Deployed:
     """Return the artefact of a compiled model; ``options`` go into the manifest.
 
-    The report is on ``dataset``; accuracies are, where it has labels.
+    The report is on ``dataset``; accuracies are, where it has labels. Raises ``SnnccError`` with
+    every layer that does not fit the target.
     """
+    sample = None if dataset is None else dataset.inputs[0]
+    where = placed(compiled.integer, compiled.target, compiled.sites, compiled.weight_bits, sample)
     written = compiled.checked.graph
     report = None
     if dataset is not None:
-        accuracy = accuracies(compiled, dataset)
-        report = build_report(compiled.name, written, compiled.integer, dataset.inputs, accuracy)
+        report = build_report(compiled, dataset)
     documents: dict[str, Any] = {
         "diagnostics.json": [finding_document(d) for d in compiled.diagnostics],
-        "report.json": deployment_document(compiled, report),
+        "report.json": deployment_document(compiled, report, where),
     }
+    if isinstance(where, Placed):
+        documents["placement.json"] = to_document(where.placement)
     if report is not None:
-        documents["report.md"] = _markdown(compiled, report)
+        documents["report.md"] = _markdown(compiled, report, where)
     manifest = {
         "model": compiled.name,
         "target": compiled.target.name,
@@ -120,7 +132,8 @@ def deploy(
             **(options or {}),
         },
     }
-    return Deployed(compiled, Artefact(compiled.integer, written, documents, manifest), report)
+    artefact = Artefact(compiled.integer, written, documents, manifest)
+    return Deployed(compiled, artefact, report, where)
 
 
 def provenance(
@@ -143,17 +156,9 @@ def _origin(spec: str) -> dict[str, str]:
     return {"name": path.name if path.is_dir() else spec}
 
 
-def accuracies(compiled: Compiled, dataset: Dataset) -> dict[str, float | None]:
-    """Return the accuracy of the float and of the integer network; empty without labels."""
-    if dataset.labels is None:
-        return {}
-    graphs = {"float": compiled.checked.graph, "integer": compiled.integer}
-    return {
-        name: accuracy_of(graph, dataset.inputs, dataset.labels) for name, graph in graphs.items()
-    }
-
-
-def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, Any]:
+def deployment_document(
+    compiled: Compiled, report: Report | None, where: Placed | Diagnostic | None = None
+) -> dict[str, Any]:
     """Return the ``snncc.report/1`` document with what merging cost and what quantization lost."""
     quality = compiled.quality
     found = report_document(report) if report else {"schema": "snncc.report/1"}
@@ -165,6 +170,8 @@ def deployment_document(compiled: Compiled, report: Report | None) -> dict[str, 
         "calibrated": compiled.calibrated,
         "linear_chains": chains_document(compiled.checked),
         "timing": timing_document(compiled.pipeline, compiled.sites),
+        "demands": demands_document(_demands(compiled)),
+        "placement": placed_document(where) if isinstance(where, Placed) else None,
         "quantization": {
             "weight_bits": compiled.weight_bits,
             "samples": quality.samples,
@@ -208,10 +215,19 @@ def _finite(number: float) -> float | None:
     return number if abs(number) != float("inf") else None
 
 
-def deployment_text(compiled: Compiled, report: Report) -> str:
-    """Return the report for people, with what waits on the chip."""
-    return report_text(report, timing_text(compiled.pipeline, compiled.sites))
+def deployment_text(
+    compiled: Compiled, report: Report, where: Placed | Diagnostic | None = None
+) -> str:
+    """Return the report for people, with what waits on the chip and where it stands there."""
+    line = demands_line(_demands(compiled), compiled.target.name)
+    needs = f"\n{paragraph(line, '  ')}" if line else ""
+    stands = f"\n{placed_text(where)}" if isinstance(where, Placed) else ""
+    return report_text(report, timing_text(compiled.pipeline, compiled.sites) + needs + stands)
 
 
-def _markdown(compiled: Compiled, report: Report) -> str:
-    return f"# {report.model}\n\n```\n{deployment_text(compiled, report)}```\n"
+def _demands(compiled: Compiled) -> tuple[Demand, ...]:
+    return demands(compiled.integer, compiled.target, compiled.sites)
+
+
+def _markdown(compiled: Compiled, report: Report, where: Placed | Diagnostic) -> str:
+    return f"# {report.model}\n\n```\n{deployment_text(compiled, report, where)}```\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -83,25 +83,35 @@ class NeuronLimits:
             )
 
     def _bias(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        """Yield biases that no mantissa and exponent of the field make; those that meet, added."""
+        biases = list(self._biases(op))
+        if len({bias.size for _, bias in biases}) == 1:
+            total = np.sum([bias.reshape(-1) for _, bias in biases], axis=0)
+            yield from self._wide(op, total, [maker for maker, _ in biases])
+            return
+        for maker, bias in biases:
+            yield from self._wide(op, bias, [maker])
+
+    def _wide(self, op: IntegerNeuron, bias: Array, makers: Sequence[Op]) -> Iterator[Diagnostic]:
         arithmetic = self.target.arithmetic
-        for maker, bias in self._biases(op):
-            wide = bias[~fits_bias_field(bias << op.shift, arithmetic)]
-            if wide.size:
-                largest = int(wide[np.abs(wide).argmax()]) << op.shift
-                yield WIDE_BIAS.at(
-                    maker.source,
-                    f"`{maker.name}` adds a bias of {largest} to the potentials of `{op.name}`, "
-                    f"the field of {self.target.name} holds {_field(arithmetic)}; "
-                    f"{wide.size} of {bias.size} biases do not fit",
-                    op=maker.kind,
-                    hint="compile with fewer weight bits, or for fewer time steps",
-                )
+        wide = bias[~fits_bias_field(bias << op.shift, arithmetic)]
+        if wide.size:
+            largest = int(wide[np.abs(wide).argmax()]) << op.shift
+            yield WIDE_BIAS.at(
+                makers[0].source,
+                f"`{op.name}` gets a bias of {largest} "
+                f"from {' and '.join(f'`{maker.name}`' for maker in makers)}, "
+                f"the field of {self.target.name} holds {_field(arithmetic)}; "
+                f"{wide.size} of {bias.size} biases do not fit",
+                op=makers[0].kind,
+                hint="compile with fewer weight bits, or for fewer time steps",
+            )
 
     def _biases(self, op: Op) -> Iterator[tuple[Op, Array]]:
         """Yield what is added to a layer's currents in every step on the chip, and the op."""
         graph, waiting = self.pipeline.graph, list(op.inputs)
         while waiting:
-            maker = graph[waiting.pop()]
+            maker = graph[waiting.pop(0)]
             if maker.name in self.pipeline.host:
                 continue
             if maker.kind in (*WEIGHTED, "constant"):

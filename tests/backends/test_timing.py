@@ -41,6 +41,7 @@ def test_the_document_counts_steps_and_bits(graph: Graph) -> None:
         "interval": 3,
         "substeps": 1,
         "delay_memory_bits": 72,
+        "host": [],
         "delays": [
             {
                 "value": "c",

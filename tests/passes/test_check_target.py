@@ -36,7 +36,7 @@ SOURCE = Source("layer", "net.py", 3)
 
 
 WIDE = (
-    "SNN416 `l` adds a bias of -4480064 to the potentials of `n`, the field of loihi1 "
+    "SNN416 `n` gets a bias of -4480064 from `l`, the field of loihi1 "
     "holds 13 bits times 2**7 at most; 1 of 4 biases do not fit"
 )
 
@@ -325,6 +325,27 @@ def test_counts_travel_spike_by_spike_where_they_are_unrolled() -> None:
     wide = [biased if op.name == "b" else op for op in graph.ops]
     loud = graph.replace(wide, {"c": np.full(4, 70001)})
     assert codes(UnrollLevels().run(loud).graph, loihi1) == {"SNN416"}
+
+
+def test_biases_that_meet_in_a_neuron_are_added() -> None:
+    """Each of two fits the field, both together do not; of opposite signs they do again."""
+    spiking: Any = {"threshold": "t", "decay": 2048, "shift": 6}
+    ops: tuple[Op, ...] = (
+        Input(name="x", shape=(4,), domain=dom.SPIKE, scale=1.0, varies=True),
+        Linear(name="a", inputs=("x",), weight="w", bias="a.b"),
+        Linear(name="b", inputs=("x",), weight="w", bias="b.b"),
+        Add(name="r", inputs=("a", "b")),
+        IntegerNeuron(name="n", inputs=("r",), **spiking),
+        Output(name="y", inputs=("n",)),
+    )
+    weights: dict[str, Array] = {"w": np.eye(4, dtype=np.int8), "t": np.array([65])}
+    for other, wanted in (
+        (7001, ["SNN416 `n` gets a bias of 896128 from `a` and `b`, the field of loihi1 holds"]),
+        (-7001, []),
+    ):
+        biases = {"a.b": np.full(4, 7001), "b.b": np.full(4, other)}
+        found = messages(Graph(ops, {**weights, **biases}, "step", 4), load_target("loihi1"))
+        assert [m.partition(" 13 bits")[0] for m in found] == wanted
 
 
 def test_more_neurons_than_a_chip_has_are_counted_in_chips() -> None:

@@ -20,6 +20,7 @@ def timing_document(pipeline: Pipeline, sites: Sites) -> dict[str, Any]:
         "interval": pipeline.interval,
         "substeps": pipeline.substeps,
         "delay_memory_bits": sum(line.memory_bits for line in pipeline.buffers),
+        "host": [op.name for op in pipeline.graph.ops if op.name in pipeline.host],
         "delays": [_line_document(line) for line in pipeline.buffers],
         "layers": _layers(pipeline),
     }
