@@ -11,8 +11,10 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import torch
 
 from snncc.execute import witness
+from snncc.models.zoo import FORMS
 
 Snncc = Callable[..., Any]
 
@@ -46,6 +48,37 @@ def test_machine_formats(snncc: Snncc, compliant: Path, offending: Path, form: s
     clean = snncc("check", compliant, "--format", form)
     assert (clean.code, clean.err) == (0, "")
     assert names(form, clean.out) == set()
+
+
+def test_what_the_weights_do_not_tell_is_told_with_where_it_is_from(
+    snncc: Snncc, compliant: Path
+) -> None:
+    done = snncc("check", compliant, "--set", "tau=1.5")
+    told = done.err[done.err.index("what the weights do not tell") :].splitlines()
+    assert told[0] == "what the weights do not tell; `--set NAME=VALUE` gives another value"
+    text = " ".join(line.strip() for line in told[1:])
+    assert "heads = 2" in text
+    assert "args" in text
+    assert "tau = 1.5: --set" in text
+    assert "attn_v_threshold = 0.5: official default" in text
+    assert "dim = " not in text
+    assert all(len(line) <= 100 for line in told)
+
+
+def test_a_choice_between_equal_weights_is_told_with_the_other(
+    snncc: Snncc, tmp_path: Path
+) -> None:
+    sizes = {"depth": 1, "dim": 16, "heads": 2, "classes": 5, "T": 2}
+    network = FORMS["spikingformer"].build(**sizes, img_size=16)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "c.pth.tar")
+    given = ("check", tmp_path / "c.pth.tar", "--input-shape", "3,16,16")
+    assert "--set variant=imagenet-cml" in snncc(*given).err
+    assert "variant = imagenet-cml: --set" in snncc(*given, "--set", "variant=cml").err
+
+
+def test_a_network_without_weights_has_nothing_to_tell(snncc: Snncc) -> None:
+    small = ("--set", "dim=16", "--set", "heads=2", "--set", "depth=1")
+    assert "what the weights" not in snncc("check", "arch:spikingformer-cifar-2-384", *small).err
 
 
 def test_junit_has_a_case_for_each_layer(snncc: Snncc, offending: Path) -> None:
