@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Array, Graph, IRError, Weight
 from snncc.ir.interpret import interpret
-from snncc.ir.latency import latencies
+from snncc.ir.latency import bits_of, latencies, steps_taken
 from snncc.ir.sites import Sites, on_host
 from snncc.ir.text import dump, parse
 from snncc.passes.balance_delays import BalanceDelays, pipelined
@@ -191,6 +193,57 @@ def test_delays_balance_and_change_nothing(
     x = np.random.default_rng(seed).uniform(-1, 2, (*time, 2, *steps.type_of(entry.name).shape))
     before, after = interpret(steps, x), interpret(balanced, x)
     assert all(np.array_equal(after[name], value) for name, value in before.items())
+
+
+def waiting_bits(graph: Graph, made: dict[str, int]) -> int:
+    """What waits in all lines where op by op everything is made at these moments."""
+    steps, total = steps_taken(graph), 0
+    for op in graph.ops:
+        read = [made[user.name] - steps[user.name] for user in graph.users[op.name]]
+        size = math.prod(graph.type_of(op.name).shape) * bits_of(graph.type_of(op.name).domain)
+        total += size * max((at - made[op.name] for at in read), default=0)
+    return total
+
+
+def least_waiting_bits(graph: Graph) -> float:
+    """The optimum, by linear programming: the constraints are differences, so it is integral."""
+    names, steps = [op.name for op in graph.ops], steps_taken(graph)
+    place = {name: i for i, name in enumerate(names)}
+    cost, rows, limits = np.zeros(2 * len(names)), [], []
+    for op in graph.ops:
+        size = math.prod(graph.type_of(op.name).shape) * bits_of(graph.type_of(op.name).domain)
+        cost[len(names) + place[op.name]] = size
+        for user in graph.users[op.name]:
+            wait = np.zeros(2 * len(names))
+            wait[place[user.name]], wait[place[op.name]] = 1, -1
+            rows.append(-wait)
+            limits.append(-steps[user.name])
+            line = wait.copy()
+            line[len(names) + place[op.name]] = -1
+            rows.append(line)
+            limits.append(steps[user.name])
+    first = latencies_unbalanced(graph, frozenset())
+    ends = {op.name for op in graph.of_kind("input", "output")}
+    bounds = [(first[n], first[n] if n in ends else None) for n in names] + [(0, None)] * len(names)
+    found = optimize.linprog(cost, np.array(rows), np.array(limits), bounds=bounds)
+    assert found.success
+    return float(found.fun)
+
+
+def test_little_waits(random_network: Callable[[int], Graph]) -> None:
+    """Never more than if all is made as early as it can be, and near the optimum in sum."""
+    chosen = best = 0.0
+    for seed in range(40):
+        network = run_passes(
+            random_network(seed), [Canonicalise(), ToSteps(), Canonicalise()]
+        ).graph
+        if network.of_kind("constant"):
+            continue
+        found = sum(line.memory_bits for line in pipelined(network, CHIP).buffers)
+        first = waiting_bits(network, latencies_unbalanced(network, frozenset()))
+        assert least_waiting_bits(network) - 0.5 <= found <= first
+        chosen, best = chosen + found, best + least_waiting_bits(network)
+    assert best - 1 <= chosen <= 1.02 * best
 
 
 def latencies_unbalanced(graph: Graph, host: frozenset[str]) -> dict[str, int]:

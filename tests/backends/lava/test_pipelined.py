@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,20 @@ from snncc.backends.lava.clusters import clusters
 from snncc.backends.lava.compat import LavaRunError
 from snncc.backends.lava.pipelined import run_lava_pipelined
 from snncc.backends.lava.run import verify
+from snncc.compiler import compile_model
 from snncc.diagnostics.core import SnnccError
 from snncc.execute import pipelined as executor
 from snncc.execute.pipelined import Clockwork, run_pipelined
+from snncc.frontends.load import load_model
 from snncc.ir import ops
 from snncc.ir.interpret import interpret
 from snncc.ir.latency import Pipeline
 from snncc.ir.sites import Sites
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.unroll_levels import UnrollLevels
+from snncc.targets.load import load_target
 
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 CHIP, ENDS = Sites("chip", "chip"), Sites("host", "host")
 
 
@@ -83,6 +89,22 @@ def test_an_answer_at_every_step_of_an_event_stream(networks: Any, lava_run: Non
     assert run.spikes == {}
     assert verify(run, interpret(graph, x)).exact
     assert [y.shape for y in run.outputs.values()] == [(3, 4, 3, 4, 4), (4, 3, 4, 4)]
+
+
+@pytest.mark.slow
+def test_the_digits_network_equals_the_executor(lava_run: None) -> None:
+    """The example, trained and in integers, on real samples, wherever its ends run."""
+    model = load_model(str(DIGITS / "spikingformer.pth.tar"))
+    data = np.load(DIGITS / "calibration.npz")["x"][:32]
+    compiled = compile_model(model, target=load_target("loihi2"), calibration=data)
+    x = np.load(DIGITS / "test.npz")["x"][:6]
+    for sites in (CHIP, ENDS, Sites()):
+        pipeline = pipelined(compiled.integer, sites)
+        found = verify(run_lava_pipelined(pipeline, x), interpret(compiled.integer, x))
+        assert found.exact, found
+        neurons = compiled.integer.of_kind("integer_neuron")
+        shapes = (compiled.integer.type_of(op.name).shape for op in neurons)
+        assert found.spikes_compared == 6 * 4 * sum(math.prod(shape) for shape in shapes)
 
 
 def test_a_shorter_delay_is_found_out(networks: Any, lava_run: None) -> None:
