@@ -103,16 +103,19 @@ def _conclude(deployed: Deployed, place: Path, form: str) -> None:
     from snncc.artefact import write_artefact
     from snncc.backends.deploy import deployment_document, deployment_text, summary
     from snncc.backends.report.inspect import assumptions_text
+    from snncc.backends.report.placed import Placed, placed_line
     from snncc.backends.report.timing import timing_line
 
+    where = deployed.placed
     write_artefact(place, deployed.artefact)
-    show(*deployed.compiled.diagnostics)
+    show(*deployed.compiled.diagnostics, *(() if isinstance(where, Placed) else (where,)))
     say(assumptions_text(deployed.compiled.checked.model))
     say(summary(deployed.compiled))
     say(f"wrote {place}")
     if form == "json":
-        result_json(deployment_document(deployed.compiled, deployed.report))
+        result_json(deployment_document(deployed.compiled, deployed.report, where))
     elif deployed.report is None:
         say(timing_line(deployed.compiled.pipeline, deployed.compiled.sites))
+        say(placed_line(where) if isinstance(where, Placed) else "")
     else:
-        result(deployment_text(deployed.compiled, deployed.report))
+        result(deployment_text(deployed.compiled, deployed.report, where))

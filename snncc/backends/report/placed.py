@@ -1,0 +1,156 @@
+"""Where a compiled network stands on its chips, how full they are, and how long a step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
+from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.energy.price import MJ_PER_PJ
+from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.sites import Sites
+from snncc.machine.activity import activity_of, latencies, streamed
+from snncc.machine.run import MachineReport, machine_document, run_machine
+from snncc.mapping.check import CORE_LIMITS, require_placement
+from snncc.mapping.marks import Usage
+from snncc.mapping.place import place
+from snncc.mapping.placement import Placement
+from snncc.mapping.rules import UNMAPPED_OPERATION
+from snncc.targets.load import Target
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A placement that the checker passed, what it uses, and its run on one sample if there is one.
+
+    ``steps`` are the steps of the chip from the first of a sample to its answer.
+    """
+
+    target: Target
+    placement: Placement
+    usage: Usage
+    steps: int
+    run: MachineReport | None
+
+
+def placed(
+    graph: Graph, target: Target, sites: Sites, weight_bits: int, sample: Array | None
+) -> Placed | Diagnostic:
+    """Return the placed network, or a note that says why an operation keeps it from being placed.
+
+    ``sample`` is one input as the executor takes it, without batch. Raises ``SnnccError`` with all
+    that does not fit.
+    """
+    draft = Placement(target.name, (), sites=sites)
+    try:
+        net = draft.net(graph)
+    except ValueError as fault:
+        return _unplaced(fault)
+    sent = None if sample is None else activity_of(net, sample)
+    traffic = {} if sent is None else {
+        name: (array != 0).mean(axis=0) for name, array in sent.sent.items()
+    }  # fmt: skip
+    try:
+        found = place(graph, target, traffic, weight_bits=weight_bits, sites=sites)
+    except SnnccError as refusal:
+        if any(d.rule is not UNMAPPED_OPERATION for d in refusal.diagnostics):
+            raise
+        return _unplaced(refusal)
+    usage = require_placement(graph, found, target, weight_bits)
+    run = None if sent is None else run_machine(net, found, streamed(net, sent), target)
+    steps = graph.steps + max(latencies(net).values(), default=0)
+    return Placed(target, found, usage, steps, run)
+
+
+def _unplaced(fault: Exception) -> Diagnostic:
+    reason = fault.diagnostics[0].message if isinstance(fault, SnnccError) else str(fault)
+    return UNMAPPED_OPERATION.at(Source(), reason, allowed_by="no placement is written")
+
+
+def placed_document(found: Placed) -> dict[str, Any]:
+    """Return the ``placement`` of a report; ``machine`` is null without data."""
+    return {
+        "cores": len(found.placement.cores),
+        "chips": found.placement.chips,
+        "steps": found.steps,
+        "uses": [
+            {"limit": key, "most": most, "mean": mean, "fullest": top, "core": core}
+            for key, most, mean, top, core in _uses(found)
+        ],
+        "machine": None if found.run is None else machine_document(found.run),
+    }
+
+
+def _uses(found: Placed) -> Iterator[tuple[str, int | None, float, int, int]]:
+    """Yield (limit, its value, the mean of the cores, the fullest, which core that is)."""
+    for key, (name, _) in CORE_LIMITS.items():
+        fact, used = found.target.limits.get(key), found.usage.of_cores(name)
+        if len(used):
+            core = int(used.argmax())
+            yield key, fact.value if fact else None, float(used.mean()), int(used[core]), core
+
+
+def placed_text(found: Placed) -> str:
+    """Return the placement for people, in at most 100 columns."""
+    lines = [paragraph(placed_line(found), "  "), _uses_table(found)]
+    if found.run is not None:
+        lines += [_run_text(found.run), *_energy_text(found.run)]
+    return "".join(lines)
+
+
+def placed_line(found: Placed) -> str:
+    """Return cores and chips in one sentence."""
+    cores = len(found.placement.cores)
+    seats = found.target.limits["cores"].value * found.placement.chips
+    return (
+        f"placed: {count_of(cores, 'core')} on {count_of(found.placement.chips, 'chip')} of "
+        f"{found.target.name}, {percent(cores / seats)} of their cores"
+    )
+
+
+def _uses_table(found: Placed) -> str:
+    columns = (("a core holds", False), ("mean", True), ("fullest", True), ("most", True),
+               ("fullest, share", True), ("core", True))  # fmt: skip
+    rows = [
+        (
+            CORE_LIMITS[key][1], f"{mean:,.0f}", f"{top:,}",
+            "not published" if most is None else f"{most:,}",
+            "" if most is None else percent(top / most), str(core),
+        )
+        for key, most, mean, top, core in _uses(found)
+    ]  # fmt: skip
+    return table(columns, rows)
+
+
+def _run_text(run: MachineReport) -> str:
+    times = run.times
+    step = int(times.step_ns.argmax())
+    where = f" of {times.where[step]}" if times.where[step] else ""
+    left = f"; not counted, since no constant is published: {', '.join(times.omitted)}"
+    text = (
+        f"one sample, in a stream of samples: {len(times.step_ns)} steps take "
+        f"{_time(float(times.step_ns.sum()))} (estimated), the longest "
+        f"{_time(float(times.step_ns[step]))}, bound by {times.binding[step]}{where}; "
+        f"{si(run.operations)} operations, {si(run.packets)} messages between cores over "
+        f"{si(run.hops)} hops, {si(int(run.ways.crossings.sum()))} of them to another chip"
+    )
+    return paragraph(text + (left if times.omitted else ""), "  ")
+
+
+def _energy_text(run: MachineReport) -> Iterator[str]:
+    if not run.energy_of:
+        return
+    other = run.energy_of != run.target
+    label = f"no energy of {run.target} is published; by that of {run.energy_of}" if other else (
+        f"by the constants of {run.energy_of}"
+    )  # fmt: skip
+    yield paragraph(f"{energy(run.total_pj * MJ_PER_PJ)} a sample, {label}", "  ")
+
+
+def _time(ns: float) -> str:
+    for unit, size in (("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.4g} {unit}"
+    return f"{ns:.4g} ns"
