@@ -65,7 +65,7 @@ def _notes(roles: Roles) -> Iterator[Diagnostic]:
     for op, axis in roles.timed:
         if roles.is_shared(axis):
             text = f"{_called(op)} takes all samples of a batch for time steps of one"
-            read = f"it reads [{roles.steps} time steps x samples, ...] where time belongs"
+            read = f"its first axis is [T * B] with T={roles.steps}, where [T] belongs"
             hint = "taken as with one sample; reshape to [T, B, ...] before the neuron"
             yield SAMPLES_IN_TIME.at(op.source, text, because=(read,), hint=hint, op=op.kind)
 

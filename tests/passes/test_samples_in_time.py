@@ -69,7 +69,7 @@ def test_in_a_batch_the_code_itself_answers_otherwise() -> None:
 def test_the_warning_says_what_is_read_and_what_to_do() -> None:
     (found,) = snncc.check(Flattened(4).eval(), torch.zeros(1, 8)).diagnostics[:1]
     assert found.message == "`last` (neuron) takes all samples of a batch for time steps of one"
-    assert found.because == ("it reads [4 time steps x samples, ...] where time belongs",)
+    assert found.because == ("its first axis is [T * B] with T=4, where [T] belongs",)
     assert "reshape to [T, B, ...]" in found.hint
 
 
