@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from snncc.artefact import Artefact
+import numpy as np
+
+from snncc.artefact import DAMAGED_ARTEFACT, MANIFEST, Artefact
 from snncc.backends.lava.conformance import ConformanceCase, conformance, needed_values
 from snncc.backends.lava.partition import Granularity
 from snncc.backends.lava.pipelined import run_lava_pipelined
 from snncc.backends.lava.run import LavaRun, Mismatch, run_lava, verify
 from snncc.backends.report.table import count_of, paragraph, table
 from snncc.backends.report.text import accuracy_line
-from snncc.execute.accuracy import accuracy_of, right_share
+from snncc.diagnostics.core import SnnccError
+from snncc.execute.accuracy import outputs_of
 from snncc.execute.counts import batches
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
 from snncc.execute.pipelined import clock_steps, run_pipelined
-from snncc.ir.graph import Array, Graph
+from snncc.execute.shards.job import BATCH, Job, Result, RunShards, Work, digest_of, run_whole
+from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.interpret import interpret
 from snncc.ir.latency import Pipeline
 from snncc.ir.sites import Sites
@@ -64,38 +68,169 @@ def simulate(
     check: bool = False,
     granularity: Granularity = "stage",
     clocked: bool = False,
+    run: RunShards = run_whole,
 ) -> Simulation:
     """Run an artefact on samples; with ``check``, hold every spike to the reference.
 
     The reference is the executor; its own is the interpreter, unless ``clocked`` runs a pipeline.
+    The executor's samples are run in shards by ``run``; Lava and a pipeline take all at once.
     """
     graph, started = artefact.integer, time.monotonic()
+    if backend == "executor" and not clocked:
+        floating = None if dataset.labels is None else artefact.floating
+        job = SimulateJob(graph, floating, check)
+        return _merged(job, dataset, run(job, dataset), started)
+    ran = _run_whole(
+        artefact, dataset, backend, check=check, granularity=granularity, clocked=clocked
+    )
+    return dataclasses.replace(ran, seconds=time.monotonic() - started)
+
+
+def _run_whole(
+    artefact: Artefact,
+    dataset: Dataset,
+    backend: Backend,
+    *,
+    check: bool,
+    granularity: Granularity,
+    clocked: bool,
+) -> Simulation:
+    """Run all samples as one, in Lava or as a pipeline; how long it took is not said."""
+    graph = artefact.integer
     pipeline = pipelined(graph, sites_of(artefact)) if clocked else None
     layout = next(batches(graph, dataset.inputs, len(dataset)))
-    reference = _executed(graph, layout, every_layer=check)
-    run = LavaRun({}, {}, processes=0, seconds=0.0)
+    reference = _executed(Executor(graph), layout, every_layer=check)
     if pipeline is not None:
-        run = _run_clocked(pipeline, layout, backend, probes=check)
-    elif backend == "lava":
-        run = run_lava(graph, layout, granularity=granularity, probes=check)
-    elif check:
-        run, reference = _as_run(graph, reference), interpret(graph, layout)
-    compared = verify(run, reference) if check else None
-    integer = reference[_output_name(graph)]
-    ran = run.outputs.get(_output_name(graph), integer)
+        ran = _run_clocked(pipeline, layout, backend, probes=check)
+    else:
+        ran = run_lava(graph, layout, granularity=granularity, probes=check)
+    compared = verify(ran, reference) if check else None
+    output = _output_name(graph)
+    integer, answers = (values[output].argmax(axis=-1) for values in (reference, ran.outputs))
+    real = None
+    if dataset.labels is not None and artefact.floating is not None:
+        real = outputs_of(artefact.floating, dataset.inputs).argmax(axis=-1)
     return Simulation(
         samples=len(dataset),
         time_steps=graph.steps,
         backend=backend,
-        seconds=time.monotonic() - started,
-        predictions=tuple(int(i) for i in ran.argmax(axis=-1)),
+        seconds=0.0,
+        predictions=tuple(int(i) for i in answers),
         verified=None if compared is None else compared.exact,
         spikes_compared=compared.spikes_compared if compared else 0,
         mismatches=compared.mismatches + compared.output_mismatches if compared else 0,
         first_mismatch=compared.first_mismatch if compared else None,
-        accuracy=_accuracies(artefact.floating, dataset, integer, ran),
+        accuracy=_accuracies(dataset.labels, real, integer, answers),
         pipeline=pipeline,
     )
+
+
+@dataclass(frozen=True)
+class SimulateJob(Job):
+    """Runs samples in the executor; with ``check``, holds every spike to the interpreter.
+
+    ``floating`` is the float network whose accuracy is wanted beside it.
+    """
+
+    graph: Graph
+    floating: Graph | None
+    check: bool
+
+    @property
+    def identity(self) -> str:
+        """A digest of both graphs and of what is compared."""
+        return digest_of("simulate", self.graph, self.floating, self.check)
+
+    def start(self) -> Work:
+        """Prepare the executors, and return what runs a shard in them."""
+        executor = Executor(self.graph)
+        floating = None if self.floating is None else Executor(self.floating)
+
+        def work(data: Dataset) -> Result:
+            shard = _Shard(self.graph)
+            for part in batches(self.graph, data.inputs, BATCH):
+                values = _executed(executor, part, every_layer=self.check)
+                shard.add(values, interpret(self.graph, part) if self.check else None)
+                if floating is not None:
+                    shard.real.append(floating.run(part).output.argmax(axis=-1))
+            return shard.result()
+
+        return work
+
+
+@dataclass
+class _Shard:
+    """What the batches of a shard gave: answers ``[B]``, and how they compare."""
+
+    graph: Graph
+    answers: list[Array] = field(default_factory=list)
+    reference: list[Array] = field(default_factory=list)
+    real: list[Array] = field(default_factory=list)
+    compared: int = 0
+    mismatches: int = 0
+    firsts: list[tuple[int, ...]] = field(default_factory=list)
+
+    def add(self, values: Mapping[str, Array], reference: Mapping[str, Array] | None) -> None:
+        """Take a batch; compare it where there is a reference."""
+        output, before = _output_name(self.graph), sum(map(len, self.answers))
+        self.answers.append(values[output].argmax(axis=-1))
+        self.reference.append((reference or values)[output].argmax(axis=-1))
+        if reference is None:
+            return
+        compared = verify(_as_run(self.graph, values), reference)
+        self.compared += compared.spikes_compared
+        self.mismatches += compared.mismatches + compared.output_mismatches
+        if first := compared.first_mismatch:
+            layer = _layers(self.graph).index(first.layer)
+            self.firsts.append((layer, first.t, first.sample + before, *first.index))
+
+    def result(self) -> Result:
+        """Return all of it as arrays; the first mismatch is layer, time step, sample, index."""
+        return {
+            "answers": np.concatenate(self.answers),
+            "reference": np.concatenate(self.reference),
+            "real": np.concatenate([np.zeros(0, np.int64), *self.real]),
+            "compared": np.array([self.compared, self.mismatches], np.int64),
+            "first": np.array(min(self.firsts, default=()), np.int64),
+        }
+
+
+def _merged(
+    job: SimulateJob, dataset: Dataset, results: Sequence[Result], started: float
+) -> Simulation:
+    """Return what the shards gave as one run, in the order of their samples."""
+    answers, integer, real = (
+        np.concatenate([result[name] for result in results])
+        for name in ("answers", "reference", "real")
+    )
+    compared, mismatches = (int(n) for n in np.sum([r["compared"] for r in results], axis=0))
+    floats = None if job.floating is None else real
+    return Simulation(
+        samples=len(dataset),
+        time_steps=job.graph.steps,
+        backend="executor",
+        seconds=time.monotonic() - started,
+        predictions=tuple(int(i) for i in answers),
+        verified=mismatches == 0 if job.check else None,
+        spikes_compared=compared,
+        mismatches=mismatches,
+        first_mismatch=_first(job.graph, results),
+        accuracy=_accuracies(dataset.labels, floats, integer, answers),
+    )
+
+
+def _first(graph: Graph, results: Sequence[Result]) -> Mismatch | None:
+    """Return the first mismatch of all shards, in the order of the network."""
+    firsts, before = [], 0
+    for result in results:
+        if len(result["first"]):
+            layer, t, sample, *index = (int(i) for i in result["first"])
+            firsts.append((layer, t, sample + before, tuple(index)))
+        before += len(result["answers"])
+    if not firsts:
+        return None
+    layer, t, sample, place = min(firsts)
+    return Mismatch(_layers(graph)[layer], t, sample, place)
 
 
 def conform(artefact: Artefact, dataset: Dataset, samples: int = 2) -> tuple[ConformanceCase, ...]:
@@ -156,10 +291,16 @@ def simulation_text(simulation: Simulation, artefact: Artefact) -> str:
 
 
 def sites_of(artefact: Artefact) -> Sites:
-    """Return where an artefact's encoder and head run: as compiled, else as usual."""
-    options = artefact.manifest.get("options", {})
-    usual = Sites()
-    return Sites(options.get("encoder", usual.encoder), options.get("head", usual.head))
+    """Return where an artefact's encoder and head run: as compiled, else as usual.
+
+    Raises ``SnnccError`` where the manifest says what cannot be.
+    """
+    options, usual = artefact.manifest.get("options", {}), Sites()
+    try:
+        return Sites(options.get("encoder", usual.encoder), options.get("head", usual.head))
+    except (AttributeError, TypeError, ValueError) as fault:
+        message = f"the manifest's options are damaged: {fault}"
+        raise SnnccError(DAMAGED_ARTEFACT.at(Source(file=MANIFEST), message)) from fault
 
 
 def _clock_document(simulation: Simulation) -> dict[str, int] | None:
@@ -196,10 +337,11 @@ def _output_name(graph: Graph) -> str:
     return graph.of_kind("output")[0].name
 
 
-def _executed(graph: Graph, x: Array, *, every_layer: bool) -> dict[str, Array]:
+def _executed(executor: Executor, x: Array, *, every_layer: bool) -> Mapping[str, Array]:
     """Return the executor's outputs, and its spikes where every layer is wanted."""
     kinds = ("integer_neuron", "output") if every_layer else ("output",)
-    return dict(Executor(graph).run(x, keep=[op.name for op in graph.of_kind(*kinds)]).values)
+    names = [op.name for op in executor.graph.of_kind(*kinds)]
+    return executor.run(x, keep=names).values
 
 
 def _run_clocked(pipeline: Pipeline, x: Array, backend: Backend, *, probes: bool) -> LavaRun:
@@ -221,15 +363,15 @@ def _as_run(graph: Graph, values: Mapping[str, Array]) -> LavaRun:
 
 
 def _accuracies(
-    floating: Graph | None, dataset: Dataset, integer: Array, ran: Array
+    labels: Array | None, real: Array | None, integer: Array, ran: Array
 ) -> dict[str, float | None]:
-    """Return the accuracy of the float network, of the integers, and of what has run."""
-    labels = dataset.labels
-    if labels is None:
-        return {"float": None, "integer": None, "backend": None}
-    real = None if floating is None else accuracy_of(floating, dataset.inputs, labels)
+    """Return how often the float network, the integers, and what has run were right."""
+    answers = {"float": real, "integer": integer, "backend": ran}
     return {
-        "float": real,
-        "integer": right_share(integer, labels),
-        "backend": right_share(ran, labels),
+        name: None if labels is None or given is None else float((given == labels).mean())
+        for name, given in answers.items()
     }
+
+
+def _layers(graph: Graph) -> list[str]:
+    return [op.name for op in graph.of_kind("integer_neuron")]

@@ -12,6 +12,7 @@ from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, energy_model_of, is_artefact, model_of
 from snncc.cli.options import DATA, LIMIT, MODEL, MODEL_OPTIONS, all_of, form
 from snncc.cli.rules import DATA_WANTED
+from snncc.cli.scale import SCALE, Scale, counting
 from snncc.cli.screen import result, result_json, working
 from snncc.diagnostics.core import SnnccError
 from snncc.energy.rules import UNFIT_ENERGY_OPTION, UNUSABLE_RATES
@@ -66,10 +67,12 @@ class Given:
     compare: str | None
     compare_rates: str | None
     details: bool
+    workers: int | None
+    scheduler: str | None
 
 
 @click.command()
-@all_of(MODEL, *MODEL_OPTIONS, DATA, LIMIT, *RATES_OPTIONS)
+@all_of(MODEL, *MODEL_OPTIONS, DATA, LIMIT, *SCALE, *RATES_OPTIONS)
 @click.option(
     "--energy-model", "prices", default="paper-45nm", show_default=True, metavar="NAME|FILE|all",
     help="What an operation costs: paper-45nm, counted-45nm, ann-45nm, lemaire2022, "
@@ -97,23 +100,25 @@ def _answer(
 
     models = [] if prices == ALL else [energy_model_of(prices)]
     _refuse_unfit(models, given)
+    scale = Scale(given.workers, given.scheduler)
+    scale.check("" if given.data else "no samples are, with --data")
     subject, way = _subject(spec, given, given.rates, models, options), _way(given)
     if given.compare is not None:
-        return _compared(subject, models[0], given, options)
+        return _compared(subject, models[0], given, options, scale)
     _refuse_counter_heads(subject, given)
     if not models:
-        with working("counting"):
+        with counting(scale, subject):
             found = energies_document(subject, way)
         return found, text.energies_text(found["energies"]), energies_csv(found)
     from snncc.backends.report.energy import energy_document
 
-    with working("counting"):
+    with counting(scale, subject):
         document = energy_document(subject, models[0], way)
     return document, text.energy_text(document, details=given.details), energy_csv(document)
 
 
 def _compared(
-    subject: Subject, model: EnergyModel, given: Given, options: dict[str, Any]
+    subject: Subject, model: EnergyModel, given: Given, options: dict[str, Any], scale: Scale
 ) -> tuple[dict[str, Any], str, str]:
     """Return the comparison with the other network as a document, as text and as CSV."""
     from snncc.backends.report.compare import compare_csv, compare_text
@@ -123,7 +128,7 @@ def _compared(
     other = _subject(str(given.compare), given, given.compare_rates, [model], options)
     for each in (subject, other):
         _refuse_counter_heads(each, given)
-    with working("counting"):
+    with counting(scale, subject, other):
         sides = [energy_document(each, model, _way(given)) for each in (subject, other)]
     document = compare_document(*sides)
     return document, compare_text(document), compare_csv(document)

@@ -11,6 +11,7 @@ import click
 from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
 from snncc.cli.call import data_of
 from snncc.cli.options import LIMIT, all_of, form
+from snncc.cli.scale import SCALE, Scale, sharded
 from snncc.cli.screen import result, result_json, say, working
 
 
@@ -42,7 +43,7 @@ from snncc.cli.screen import result, result_json, say, working
     is_flag=True,
     help="Hold each layer to Lava's stock processes, on two samples.",
 )
-@all_of(LIMIT)
+@all_of(LIMIT, *SCALE)
 @form("text", "json")
 def simulate(  # noqa: PLR0913 - one for each option
     artefact: Path,
@@ -54,18 +55,22 @@ def simulate(  # noqa: PLR0913 - one for each option
     conformance: bool,
     limit: int | None,
     form: str,
+    workers: int | None,
+    scheduler: str | None,
 ) -> int:
     """Run ARTEFACT on samples; exit code 1 where a spike differs from the reference."""
     from snncc.artefact import read_artefact
 
+    scale = Scale(workers, scheduler)
+    scale.check("Lava and a pipeline run all as one" if backend == "lava" or pipelined else "")
     found = read_artefact(artefact)
     dataset = data_of(data, found.integer, limit)
     from snncc.backends import simulate as lane
 
-    with working(f"running {len(dataset)} samples in {backend}"):
+    with sharded(scale, f"running {len(dataset)} samples in {backend}") as run:
         ran = lane.simulate(
             found, dataset, backend=backend, check=verify, granularity=granularity,
-            clocked=pipelined,
+            clocked=pipelined, run=run,
         )  # fmt: skip
     say(f"{len(dataset)} samples in {ran.seconds:.1f} s")
     if conformance:

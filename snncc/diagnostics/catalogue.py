@@ -18,6 +18,7 @@ RULE_MODULES = (
     "snncc.cli.rules",
     "snncc.energy.rules",
     "snncc.execute.rules_of_data",
+    "snncc.execute.rules_of_shards",
     "snncc.execute.weights",
     "snncc.frontends.rules_of_files",
     "snncc.frontends.rules_of_tracing",

@@ -24,7 +24,9 @@ from snncc.energy.price import MJ_PER_PJ, Load, counted, document
 from snncc.energy.published import published_document
 from snncc.energy.statistics import statistics
 from snncc.energy.twin import twin_loads
-from snncc.execute.counts import Counts, count
+from snncc.execute.counts import Counts
+from snncc.execute.shards.counting import count_sharded
+from snncc.execute.shards.job import RunShards, run_whole
 from snncc.ir.graph import Array, Graph
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ class Subject:
     """A network to price, on samples ``x`` of ``[N, *shape]`` or from rates, or from neither.
 
     ``written`` is the float step graph, which estimates are of; ``deployed`` is what is counted,
-    the integers of an artefact or the same graph. Each is counted once, when it is first needed.
+    the integers of an artefact or the same graph. Each is counted once, when it is first needed,
+    in shards that ``run`` runs.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Subject:
     deployed: Graph
     x: Array | None = None
     rates: Rates | None = None
+    run: RunShards = run_whole
     _counts: dict[int, Counts] = field(default_factory=dict, init=False, repr=False)
 
     def counts(self, graph: Graph) -> Counts:
@@ -70,7 +74,7 @@ class Subject:
         if self.x is None:
             raise ValueError(f"nothing to count: {self.name} has no samples")
         if id(graph) not in self._counts:
-            self._counts[id(graph)] = count(graph, self.x)
+            self._counts[id(graph)] = count_sharded(graph, self.x, self.run)
         return self._counts[id(graph)]
 
     @property
