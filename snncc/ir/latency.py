@@ -26,8 +26,8 @@ what a neuron makes in one step reaches another in the next.
 
 The rest takes none. Synapses add what reaches a neuron (``add``); the neuron itself compares,
 scales, rounds and counts (``neuron``, ``integer_neuron``, ``scale``, ``round_shift``, ``compare``,
-``thermometer``, ``readout``, and ``sum`` over sub-steps); views, ``pad`` and ``concat`` say which
-wire leads where.
+``thermometer``, ``readout``, ``sum`` over sub-steps); views, ``pad`` and ``concat`` say which wire
+leads where. A product that only another product reads is counted in the neurons of that one.
 """
 
 REAL_BITS = 32
@@ -42,9 +42,18 @@ def steps_taken(graph: Graph, host: Collection[str] = ()) -> Mapping[str, int]:
 def _steps(op: Op, graph: Graph, host: Collection[str]) -> int:
     if op.kind == "delay":
         return cast(Delay, op).steps
-    if op.name in host or op.kind not in CONNECTIONS:
+    if op.name in host or op.kind not in CONNECTIONS or is_inner_product(op, graph):
         return 0
     return 0 if op.kind == "sum" and _is_of_substeps(cast(Sum, op), graph) else 1
+
+
+def is_inner_product(op: Op, graph: Graph) -> bool:
+    """Whether a product is counted where the one product that reads it is: ``K^T V`` for ``Q``.
+
+    Its counters stand in the neurons of the outer product, which all three operands reach at once.
+    """
+    users = graph.users[op.name]
+    return op.kind == "matmul" and len(users) == 1 and users[0].kind == "matmul"
 
 
 def _is_of_substeps(op: Sum, graph: Graph) -> bool:

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, IRError, Op, reading
-from snncc.ir.latency import Pipeline, bits_of, steps_taken
+from snncc.ir.latency import Pipeline, bits_of, is_inner_product, steps_taken
 from snncc.ir.sites import USUAL_SITES, Sites, on_host
 from snncc.passes.base import Pass, Result, well_formed
 
@@ -81,7 +81,10 @@ class _Moments:
         return 0 if made is None or used is None else used - self.steps[user.name] - made
 
     def save_memory(self) -> None:
-        """Move ops to later moments, the last of them first, where no more bits wait for it."""
+        """Move ops to later moments, the last of them first, where no more bits wait for it.
+
+        An inner product is made with its outer one, whatever waits.
+        """
         for op in reversed(self.graph.ops):
             made, users = self.made[op.name], self.graph.users[op.name]
             spare = min((self.waits(op.name, user) for user in users), default=0)
@@ -89,7 +92,7 @@ class _Moments:
                 continue
             before = self._waiting(op)
             self.made[op.name] = made + spare
-            if self._waiting(op) > before:
+            if self._waiting(op) > before and not is_inner_product(op, self.graph):
                 self.made[op.name] = made
 
     def _waiting(self, op: Op) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.domain import Grid, is_spike, width_bits
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.latency import Pipeline
+from snncc.ir.latency import Pipeline, is_inner_product
 from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.ir.sites import NEURONS, USUAL_SITES, Sites
 from snncc.passes.balance_delays import pipelined
@@ -131,7 +131,9 @@ class _Limits:
             return False
         if (maker.name in host or maker.kind == "input") != (op.name in host):
             return True
-        return maker.kind != "delay" and op.name not in host and self.pipeline.steps[op.name] > 0
+        stays = maker.kind == "delay" or is_inner_product(maker, graph)
+        reads = self.pipeline.steps[op.name] > 0 or is_inner_product(op, graph)
+        return reads and not stays and op.name not in host
 
     def _payload_hint(self, name: str) -> str:
         makers = [self.pipeline.graph[name]]

@@ -70,21 +70,54 @@ def test_a_residual_stream_waits_for_its_branch() -> None:
     assert [(b.value, b.steps, b.bits, b.memory_bits) for b in found.buffers] == [("c", 2, 9, 72)]
 
 
-def test_q_k_and_v_meet() -> None:
+ATTENTION = (
+    "%q = integer_neuron(%x, threshold='t', decay=2048, shift=2) : <4x1; spike>",
+    "%k = permute(%q, order=(1, 0)) : <1x4; spike>",
+    "%m = matmul(%k, %q) : <1x1; int[0..4]>",
+)
+
+
+def test_q_k_and_v_meet_in_the_neurons_that_multiply_them() -> None:
+    """``Q (K^T V)`` is one connection: the counters of K and V stand where Q arrives."""
+    graph = body(
+        *ATTENTION,
+        "%o = matmul(%q, %m) : <4x1; int[0..4]>",
+        "%y = output(%o) : <4x1; int[0..4]>",
+    )
+    assert BalanceDelays(CHIP).run(graph).graph.ops == graph.ops
+    assert latencies(graph)["y"] == 1
+
+
+def test_products_with_something_between_are_two_connections() -> None:
     """K and V meet first; Q, which is needed a step later, waits as spikes."""
+    graph = body(
+        *ATTENTION,
+        "%z = round_shift(%m, bits=1) : <1x1; int[0..2]>",
+        "%o = matmul(%q, %z) : <4x1; int[0..2]>",
+        "%y = output(%o) : <4x1; int[0..2]>",
+    )
+    balanced = BalanceDelays(CHIP).run(graph).graph
+    assert lines(balanced)[4:6] == [
+        "%q.later1 = delay(%q, steps=1) : <4x1; spike>",
+        "%o = matmul(%q.later1, %z) : <4x1; int[0..2]>",
+    ]
+    assert latencies(balanced)["y"] == 2
+
+
+def test_an_inner_product_is_made_with_its_outer_one() -> None:
+    """V comes later than Q and K: these wait, and not their product, though that is narrower."""
     graph = body(
         "%q = integer_neuron(%x, threshold='t', decay=2048, shift=2) : <4x1; spike>",
         "%k = permute(%q, order=(1, 0)) : <1x4; spike>",
         "%m = matmul(%k, %q) : <1x1; int[0..4]>",
-        "%o = matmul(%q, %m) : <4x1; int[0..4]>",
+        "%p = max_pool(%q, kernel=(1,), stride=(1,), padding=(0,), dilation=(1,)) : <4x1; spike>",
+        "%o = matmul(%p, %m) : <4x1; int[0..4]>",
         "%y = output(%o) : <4x1; int[0..4]>",
     )
-    balanced = BalanceDelays(CHIP).run(graph).graph
-    assert lines(balanced)[3:5] == [
-        "%q.later1 = delay(%q, steps=1) : <4x1; spike>",
-        "%o = matmul(%q.later1, %m) : <4x1; int[0..4]>",
-    ]
-    assert latencies(balanced)["y"] == 2
+    found = pipelined(graph, CHIP)
+    assert {(b.value, b.steps) for b in found.buffers} <= {("q", 1), ("k", 1)}
+    assert found.latency_of["o"] == 2
+    assert found.graph["o"].inputs == ("p", "m")
 
 
 def test_readers_of_one_value_share_a_line() -> None:
@@ -251,6 +284,7 @@ def latencies_unbalanced(graph: Graph, host: frozenset[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     connections = ("conv", "linear", "matmul", "mask", "sum", "max_pool", "avg_pool")
     for op in graph.ops:
-        own = int(op.kind in connections and op.name not in host)
+        inner = op.kind == "matmul" and {user.kind for user in graph.users[op.name]} == {"matmul"}
+        own = int(op.kind in connections and op.name not in host and not inner)
         found[op.name] = max((found[name] for name in op.inputs), default=0) + own
     return found

@@ -20,7 +20,7 @@ from snncc.execute.pipelined import Clockwork, run_pipelined
 from snncc.frontends.load import load_model
 from snncc.ir import ops
 from snncc.ir.interpret import interpret
-from snncc.ir.latency import Pipeline
+from snncc.ir.latency import Pipeline, is_inner_product
 from snncc.ir.sites import Sites
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.unroll_levels import UnrollLevels
@@ -52,8 +52,10 @@ def test_clusters_are_whole_and_connections_stand_alone(networks: Any, seed: int
     home = {name: cluster for cluster in found for name in cluster.ops}
     for cluster in found:
         slow = [name for name in cluster.ops if pipeline.steps[name]]
-        assert (len(slow), len(cluster.ops)) == (1, 1) if cluster.delayed else slow == []
-        assert len({pipeline.latency_of[name] for name in cluster.ops}) == 1
+        counted = [name for name in cluster.ops if is_inner_product(graph[name], graph)]
+        assert slow == list(cluster.ops[-1:]) if cluster.delayed else slow == counted == []
+        assert len(cluster.ops) == 1 + len(counted) if cluster.delayed else True
+        assert len({pipeline.latency_of[n] for n in cluster.ops if n not in slow}) <= 1
         for name in cluster.inputs:
             maker = home.get(name)
             assert maker is None or maker.delayed or cluster.delayed
