@@ -37,8 +37,10 @@ UNFIT_ENERGY_OPTION = rule(
     An option of `snncc energy` does not go with the energy model or with another option.
 
     Conventions are ways to estimate operations from firing rates, so that `--convention` and
-    `--counter-heads` need a model that estimates, such as `paper-45nm`. A model that prices events,
-    such as neuron updates, needs events that took place: it needs `--data`, not `--rates`.
+    `--counter-heads` need a model that estimates, such as `paper-45nm`; `--counter-heads` is of
+    attention that computes Q (K^T V). A model that prices events, such as neuron updates, or memory
+    needs events that took place: it needs `--data`, not `--rates`. Two networks are compared under
+    one energy model, not under all, and an artefact is priced on data.
 
     Fails:
 

@@ -129,6 +129,53 @@ def test_a_twin_needs_neither_data_nor_weights(snncc: Snncc) -> None:
     assert precisions["fp32"]["energy_mj"] == pytest.approx(20 * precisions["int8"]["energy_mj"])
 
 
+OWN = """\
+name = "mine"
+title = "Our chip"
+leaves_out = ["Memory."]
+[scope]
+operations = { value = "counted", source = "spikes that meet a synapse" }
+
+[constants]
+mac_int8 = { value = 0.31, unit = "pJ", evidence = "simulated", source = "our lab" }
+ac_int8 = { value = 0.05, unit = "pJ", evidence = "simulated", source = "our lab" }
+"""
+
+
+def test_a_model_of_the_users_own_prices_and_compares(
+    snncc: Snncc, artefact: Path, samples: Path
+) -> None:
+    Path("mine.toml").write_text(OWN)
+    common = ("energy", artefact, "--data", samples, "--energy-model", "mine.toml")
+    totals = of(snncc(*common, "--format", "json"))["totals"]
+    wanted = (0.31 * totals["mac"] + 0.05 * totals["ac"]) * 1e-9
+    assert totals["energy_mj"] == pytest.approx(wanted)
+    document = of(snncc(*common, "--compare", artefact, "--format", "json"))
+    assert document["energy_model"] == "mine"
+    assert document["precision"] == "int8"
+
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prices", ["paper-45nm", "counted-45nm", "lemaire2022"])
+def test_the_digits_pair_on_real_images(snncc: Snncc, prices: str) -> None:
+    pair = (DIGITS / "spikingformer.pth.tar", "--compare", DIGITS / "spikformer.pth.tar")
+    common = ("energy", *pair, "--data", DIGITS / "test.npz", "--energy-model", prices)
+    document = of(snncc(*common, "--format", "json"))
+    assert document["a"]["samples"] == 450
+    layers = document["not_spike_driven"]["b"]
+    assert {layer["reads"] for layer in layers} == {f"int[0..{n}]" for n in (2, 3, 4, 5)}
+    assert len(layers) == 8
+    assert document["cause"]["kind"] == "weights on counts"
+    assert document["totals"]["ratio"] > 1
+    text = narrow(snncc(*common).out)
+    assert "A (spikingformer-cifar-2-64) costs less: " in text
+    assert "B is not spike-driven: 8 layers read what is no spike" in text
+    assert "as an ANN" in text
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -147,6 +194,12 @@ def test_a_twin_needs_neither_data_nor_weights(snncc: Snncc) -> None:
         (("--limit", 0), "", "0 is not in the range x>=1"),
         (("--energy-model", "lemaire2022", "--convention", "sdt"), "SNN504", "counts operations"),
         (("--energy-model", "mine.toml"), "SNN501", "mine.toml:2: title: wanted a string"),
+        (("--energy-model", "key.toml"), "SNN501", "key.toml:9: constants.ac_int9: unknown key"),
+        (
+            ("--energy-model", "unit.toml"),
+            "SNN501",
+            "unit.toml:8: constants.mac_int8.unit: is 'nJ', wanted 'pJ'",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_refused(
@@ -155,6 +208,8 @@ def test_what_is_refused(
 ) -> None:  # fmt: skip
     """Of an artefact and, where that is named, the model beside it."""
     Path("mine.toml").write_text('name = "mine"\ntitle = 3\n')
+    Path("key.toml").write_text(OWN.replace("\nac_int8", "\nac_int9"))
+    Path("unit.toml").write_text(OWN.replace("pJ", "nJ", 1))
     named = {"ARTEFACT": artefact, "COMPLIANT": compliant}
     given = [named.get(option, option) for option in options]
     done = snncc("energy", artefact, "--data", samples, *given)
