@@ -17,7 +17,7 @@ from snncc.models.zoo import ARCHITECTURES
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FACTORS = ("q_lif", "k_lif", "v_lif")
-"""Layers that are multiplied with each other: at half the rate, for their product to fire as well."""
+"""Layers that are multiplied with each other: at a lower rate, for their product not to flood."""
 
 
 def lively(name: str, rate: float = 0.12) -> Model:
@@ -43,7 +43,7 @@ def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
 
     def before_neurons(neurons: Any, args: tuple[Tensor, ...]) -> None:
         if last:
-            goal = rate / 2 if neurons in factors else rate
+            goal = 0.45 * rate if neurons in factors else rate
             shift = _shift(neurons, args[0], goal)
             last.pop().bias.data.add_(shift)  # type: ignore[operator, union-attr]
             args[0].add_(shift)  # in place: a residual stream goes on with it

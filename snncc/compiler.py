@@ -16,7 +16,8 @@ import numpy as np
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.execute.agreement import Agreement, agreement
 from snncc.execute.counts import batches, dense_ops
-from snncc.execute.quality import Quality, compare, mean_inputs
+from snncc.execute.measure import FloatRun, run_floats
+from snncc.execute.quality import IntegerRun, Quality, compare
 from snncc.frontends.load import Model
 from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
@@ -26,7 +27,7 @@ from snncc.ir.ops import IntegerNeuron
 from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.passes import FRONT
 from snncc.passes.balance_delays import pipelined
-from snncc.passes.base import Pass, PassError, run_passes
+from snncc.passes.base import Pass, PassError, Result, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
 from snncc.passes.check_target import CheckTarget
@@ -82,9 +83,9 @@ class Compiled:
     """A model in the integers of a target, and what they lost.
 
     ``floating`` is the folded float step graph, ``integer`` its integer twin with the same neuron
-    names. ``quality`` compares both on the calibration data. With ``substeps`` counts of spikes
-    are unrolled into binary sub-steps, else they travel as graded spikes. ``sites`` says where
-    encoder and head run.
+    names; ``real`` and ``whole`` are their runs on the calibration data. With ``substeps`` counts
+    of spikes are unrolled into binary sub-steps, else they travel as graded spikes. ``sites`` says
+    where encoder and head run.
     """
 
     name: str
@@ -95,12 +96,18 @@ class Compiled:
     diagnostics: tuple[Diagnostic, ...]
     layers: tuple[LayerScales, ...]
     agreement: Agreement
-    quality: Quality
+    real: FloatRun
+    whole: IntegerRun
     calibrated: bool
     weight_bits: int
     substeps: bool = False
     accuracy: Mapping[str, float] = field(default_factory=dict)
     sites: Sites = USUAL_SITES
+
+    @property
+    def quality(self) -> Quality:
+        """How near the integers stay to the floats on the calibration data."""
+        return self.whole.quality
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -207,16 +214,14 @@ def compile_checked(
     What is compiled, and so what has to be spike-driven, is the deployed form.
     """
     checked = as_deployed(checked, max_weights=_most_weights(target, weight_bits))
-    if not checked.clean:
-        raise SnnccError(*_refusal(checked))
-    folded = run_passes(checked.graph, _middle())
-    _refuse_errors(folded.diagnostics)
+    folded = _folded(checked)
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
     agreed = _agreement(checked, folded.graph, samples)
-    integer, found, layers = _quantized(folded.graph, target, samples, weight_bits)
+    real = run_floats(folded.graph, samples)
+    data = Calibration(samples, real.mean_inputs)
+    integer, found, layers = _quantized(folded.graph, target, data, weight_bits)
     integer, unrolled = _unrolled(integer, target, multi_level)
-    limits = CheckTarget(target, sites).run(integer).diagnostics
-    _refuse_errors(limits)
+    limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
     return Compiled(
         name=checked.name,
@@ -227,7 +232,8 @@ def compile_checked(
         diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *limits, *assumed),
         layers=tuple(layers),
         agreement=agreed,
-        quality=compare(folded.graph, integer, samples),
+        real=real,
+        whole=compare(real, integer, samples),
         calibrated=calibration is not None,
         weight_bits=weight_bits,
         substeps=unrolled,
@@ -235,10 +241,23 @@ def compile_checked(
     )
 
 
+def _folded(checked: Checked) -> Result:
+    if not checked.clean:
+        raise SnnccError(*_refusal(checked))
+    folded = run_passes(checked.graph, _middle())
+    _refuse_errors(folded.diagnostics)
+    return folded
+
+
+def _within_limits(integer: Graph, target: Target, sites: Sites) -> tuple[Diagnostic, ...]:
+    limits = CheckTarget(target, sites).run(integer).diagnostics
+    _refuse_errors(limits)
+    return limits
+
+
 def _quantized(
-    graph: Graph, target: Target, samples: Array, weight_bits: int
+    graph: Graph, target: Target, calibration: Calibration, weight_bits: int
 ) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
-    calibration = Calibration(samples, mean_inputs(graph, samples))
     quantize = Quantize(target.arithmetic, target.features, calibration, weight_bits)
     integer, found, layers = quantize.quantize(graph)
     _refuse_errors(found)

@@ -18,7 +18,6 @@ from snncc.backends.report.verdicts import chains_document
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.core import Diagnostic
 from snncc.diagnostics.render import counted, finding_document
-from snncc.execute.accuracy import accuracy_of
 from snncc.execute.dataset import Dataset, as_dataset
 from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
@@ -113,8 +112,7 @@ def deploy(
     written = compiled.checked.graph
     report = None
     if dataset is not None:
-        accuracy = accuracies(compiled, dataset)
-        report = build_report(compiled.name, written, compiled.integer, dataset.inputs, accuracy)
+        report = build_report(compiled, dataset)
     documents: dict[str, Any] = {
         "diagnostics.json": [finding_document(d) for d in compiled.diagnostics],
         "report.json": deployment_document(compiled, report, where),
@@ -156,16 +154,6 @@ def _origin(spec: str) -> dict[str, str]:
     if path.is_file():
         return {"name": path.name, "sha256": sha256_of(path)}
     return {"name": path.name if path.is_dir() else spec}
-
-
-def accuracies(compiled: Compiled, dataset: Dataset) -> dict[str, float | None]:
-    """Return the accuracy of the float and of the integer network; empty without labels."""
-    if dataset.labels is None:
-        return {}
-    graphs = {"float": compiled.checked.graph, "integer": compiled.integer}
-    return {
-        name: accuracy_of(graph, dataset.inputs, dataset.labels) for name, graph in graphs.items()
-    }
 
 
 def deployment_document(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
+from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
-from snncc.ir.graph import Array, Graph
+from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import Neuron
 from snncc.ir.semantics import neuron_step
 
@@ -44,23 +46,46 @@ def agreement(
 ) -> Agreement:
     """Compare a float step graph on ``x`` (the executor's layout) with recorded spikes."""
     neurons = [cast(Neuron, op) for op in graph.of_kind("neuron")]
-    keep = {op.name for op in neurons} | {op.inputs[0] for op in neurons}
-    run = Executor(graph).run(x, keep=keep)
-    compared = differing = ties = 0
-    unmatched = []
-    for op in neurons:
-        recorded = spikes.get(op.source.module, ())
-        mine = run.values[op.name]
-        if len(recorded) != 1 or recorded[0].size != mine.size:
-            unmatched.append(op.source.module)
-            continue
-        apart = mine != recorded[0].reshape(mine.shape)
-        compared += mine.size
-        differing += int(apart.sum())
-        if apart.any():
-            ties += int((apart & _near_threshold(op, run.values[op.inputs[0]])).sum())
-    error = float(np.abs(run.output.reshape(output.shape) - output).max())
-    return Agreement(len(output), compared, differing, ties, error, tuple(unmatched))
+    samples = x.shape[int(any(getattr(op, "varies", False) for op in graph.of_kind("input")))]
+    theirs = {
+        op.name: spikes[op.source.module][0].reshape(graph.steps, samples, *shape)
+        for op in neurons
+        if _comparable(spikes.get(op.source.module, ()), samples, graph, op)
+        for shape in (graph.type_of(op.name).shape,)
+    }
+    compared = _Compared(theirs)
+    answer = Executor(graph).run(x, observe=compared.observe).output
+    unmatched = tuple(op.source.module for op in neurons if op.name not in theirs)
+    error = float(np.abs(answer.reshape(output.shape) - output).max())
+    size = sum(each.size for each in theirs.values())
+    return Agreement(len(output), size, compared.differing, compared.ties, error, unmatched)
+
+
+def _comparable(recorded: Sequence[Array], samples: int, graph: Graph, op: Neuron) -> bool:
+    size = graph.steps * samples * math.prod(graph.type_of(op.name).shape)
+    return len(recorded) == 1 and recorded[0].size == size
+
+
+@dataclass
+class _Compared:
+    """Spikes of each layer, ``[T, B, *shape]``, held to a run block by block."""
+
+    theirs: Mapping[str, Array]
+    start: int = 0
+    differing: int = 0
+    ties: int = 0
+
+    def observe(self, op: Op, seen: Seen) -> None:
+        """Compare one layer on one block of samples."""
+        if op.name in self.theirs:
+            mine = self.theirs[op.name][:, self.start : self.start + seen.samples]
+            apart = seen.result != mine
+            self.differing += int(apart.sum())
+            if apart.any():
+                near = _near_threshold(cast(Neuron, op), seen.inputs[0])
+                self.ties += int((apart & near).sum())
+        if op.kind == "output":
+            self.start += seen.samples
 
 
 def _near_threshold(op: Neuron, current: Array) -> Array:

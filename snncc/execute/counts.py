@@ -152,19 +152,57 @@ def batches(graph: Graph, x: Array, size: int) -> Iterator[Array]:
 
 def count_batch(executor: Executor, x: Array) -> Counts:
     """Return the counts of one batch in the executor's layout."""
-    graph = executor.graph
-    found: dict[str, OpCount] = {}
-    samples = 0
+    counter = Counter(executor)
+    executor.run(x, observe=counter.observe)
+    return counter.counts
 
-    def observe(op: Op, seen: Seen) -> None:
-        nonlocal samples
-        samples += seen.samples if op.kind == "output" else 0
+
+class Counter:
+    """Counts while a network runs: an observer of the executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        """Count what ``executor`` will run."""
+        self._executor = executor
+        self._found: dict[str, OpCount] = {}
+        self._samples = 0
+
+    def observe(self, op: Op, seen: Seen) -> None:
+        """Count one op on one block of samples."""
+        self._samples += seen.samples if op.kind == "output" else 0
         if op.kind in COUNTED:
-            counted = _count_op(op, seen, executor)
-            found[op.name] = found[op.name] + counted if op.name in found else counted
+            counted = _count_op(op, seen, self._executor)
+            before = self._found.get(op.name)
+            self._found[op.name] = counted if before is None else before + counted
 
-    executor.run(x, observe=observe)
-    return Counts(samples, graph.steps, found)
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        return Counts(self._samples, self._executor.graph.steps, self._found)
+
+
+def counts_for(counts: Counts, graph: Graph) -> Counts | None:
+    """Return counts of a folded network as those of the network that it was folded from.
+
+    What arrives at its products is the same; a bias that a batch norm has left in a product is not
+    counted. None where products were merged or replaced, so that it has to run itself.
+    """
+    products = graph.of_kind(*WEIGHTED, "matmul", "mask")
+    if any(not _same_product(op, counts, graph) for op in products):
+        return None
+    ops = {}
+    for op in products:
+        mine = counts.ops[op.name]
+        bias = mine.bias_ops if getattr(op, "bias", None) else np.zeros_like(mine.bias_ops)
+        ops[op.name] = dataclasses.replace(mine, bias_ops=bias)
+    return Counts(counts.samples, counts.steps, ops)
+
+
+def _same_product(op: Op, counts: Counts, graph: Graph) -> bool:
+    mine = counts.ops.get(op.name)
+    if mine is None or mine.kind != op.kind:
+        return False
+    spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
+    return mine.dense_ops == _dense(op, graph) and mine.spike_input == spikes[0]
 
 
 def _count_op(op: Op, seen: Seen, executor: Executor) -> OpCount:

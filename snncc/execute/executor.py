@@ -43,14 +43,19 @@ class Run:
 class Executor:
     """Runs one step graph. Raises ``IRError`` where an op cannot be computed."""
 
-    def __init__(self, graph: Graph, precision: Precision = "float64") -> None:
-        """Prepare a graph of level ``step``; ``precision`` is that of float products and sums."""
+    def __init__(
+        self, graph: Graph, precision: Precision = "float64", block: int | None = None
+    ) -> None:
+        """Prepare a graph of level ``step``.
+
+        ``precision`` is that of float products and sums; ``block`` how many samples run at once.
+        """
         if graph.level != "step":
             raise IRError(f"the executor runs step graphs, not level {graph.level}")
         self.graph = graph
         self.network = Network(graph, precision)
         self.timing = self.network.timing
-        self.block = _block_size(graph)
+        self.block = block or _block_size(graph)
 
     def run(self, x: Array, keep: Collection[str] = (), observe: Observer | None = None) -> Run:
         """Run ``x``, ``[B, *shape]``, or ``[T, B, *shape]`` where the input varies."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from snncc.execute.block import Seen
-from snncc.execute.counts import batches
+from snncc.execute.counts import Counter, Counts, batches
 from snncc.execute.executor import Executor
+from snncc.execute.measure import FloatRun
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.ops import Neuron
+
+_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -45,60 +46,67 @@ class Quality:
     layers: Mapping[str, LayerQuality]
 
 
-def compare(floating: Graph, integer: Graph, x: Array, batch: int = 16) -> Quality:
-    """Return how near the integer graph stays to the float one on samples ``[N, ...]``."""
-    names = [op.name for op in integer.of_kind("integer_neuron")]
-    norms = {op.name: cast(Neuron, op).norm for op in floating.of_kind("neuron")}
-    equal = dict.fromkeys(names, 0)
-    fired = {name: [0, 0] for name in names}
-    total = dict.fromkeys(names, 0)
-    highest = dict.fromkeys(names, 0)
-    outputs: list[tuple[Array, Array]] = []
-    for part in batches(integer, x, batch):
-        real, whole = Executor(floating).run(part, names), Executor(integer).run(part, names)
-        outputs.append((real.output, whole.output))
-        for name in names:
-            a, b = real.values[name] * norms[name], whole.values[name]
-            equal[name] += int((a == b).sum())
-            fired[name][0] += round(float(a.sum(dtype=np.float64)))
-            fired[name][1] += int(b.sum(dtype=np.int64))
-            total[name] += a.size
-            low, high = whole.potentials[name]
-            highest[name] = max(highest[name], -low, high)
-    layers = {
-        n: LayerQuality(
-            n, equal[n] / total[n], fired[n][0] / total[n], fired[n][1] / total[n], highest[n]
-        )
-        for n in names
-    }
-    real_out, whole_out = (np.concatenate(o) for o in zip(*outputs, strict=True))
-    same = float((real_out.argmax(-1) == whole_out.argmax(-1)).mean())
-    return Quality(len(x), _sqnr_db(real_out, whole_out), same, layers)
+@dataclass(frozen=True)
+class IntegerRun:
+    """An integer step graph on the samples of a float run: answers, counts, and how near it is."""
+
+    outputs: Array
+    counts: Counts
+    quality: Quality
+
+
+def compare(real: FloatRun, integer: Graph, x: Array) -> IntegerRun:
+    """Run the integer graph on the float run's samples ``[N, ...]`` and compare."""
+    executor = Executor(integer, block=real.block)
+    counter, compared = Counter(executor), _Compared(real)
+    outputs = []
+
+    def observe(op: Op, seen: Seen) -> None:
+        counter.observe(op, seen)
+        compared.observe(op, seen)
+
+    highest: dict[str, int] = {}
+    for part in batches(integer, x, _BATCH):
+        run = executor.run(part, observe=observe)
+        outputs.append(run.output)
+        for name, (low, high) in run.potentials.items():
+            highest[name] = max(highest.get(name, 0), -low, high)
+    whole = np.concatenate(outputs)
+    same = float((real.outputs.argmax(-1) == whole.argmax(-1)).mean())
+    layers = {name: compared.layer(name, most) for name, most in highest.items()}
+    quality = Quality(len(x), _sqnr_db(real.outputs, whole), same, layers)
+    return IntegerRun(whole, counter.counts, quality)
+
+
+@dataclass
+class _Compared:
+    """Spikes that are the same, layer by layer."""
+
+    real: FloatRun
+    blocks: dict[str, int] = field(default_factory=dict)
+    equal: dict[str, int] = field(default_factory=dict)
+    fired: dict[str, tuple[int, int]] = field(default_factory=dict)
+    total: dict[str, int] = field(default_factory=dict)
+
+    def observe(self, op: Op, seen: Seen) -> None:
+        kept = self.real.spikes.get(op.name, [])
+        block = self.blocks.get(op.name, 0)
+        if op.kind != "integer_neuron" or block >= len(kept):
+            return
+        same, fired = kept[block].equal(seen.result)
+        before = self.fired.get(op.name, (0, 0))
+        here = int(seen.firing.spikes.sum())
+        self.blocks[op.name] = block + 1
+        self.equal[op.name] = self.equal.get(op.name, 0) + same
+        self.fired[op.name] = (before[0] + fired, before[1] + here)
+        self.total[op.name] = self.total.get(op.name, 0) + kept[block].size[0]
+
+    def layer(self, name: str, highest: int) -> LayerQuality:
+        total = self.total[name]
+        real, whole = self.fired[name]
+        return LayerQuality(name, self.equal[name] / total, real / total, whole / total, highest)
 
 
 def _sqnr_db(real: Array, approximate: Array) -> float:
     noise = float(((real - approximate) ** 2).mean())
     return math.inf if noise == 0 else 10 * math.log10(float((real**2).mean()) / noise)
-
-
-def mean_inputs(floating: Graph, x: Array, batch: int = 16) -> dict[str, Array]:
-    """Return the mean of what each weighted op reads, one a channel of its input, on data."""
-    sums: dict[str, Array] = {}
-    places: dict[str, int] = {}
-
-    def observe(op: Op, seen: Seen) -> None:
-        if op.kind in ("conv", "linear"):
-            value = np.moveaxis(seen.inputs[0], _channel_axis(op, floating), -1)
-            flat = value.reshape(-1, value.shape[-1])
-            sums[op.name] = sums.get(op.name, 0) + flat.sum(axis=0, dtype=np.float64)
-            places[op.name] = places.get(op.name, 0) + len(flat)
-
-    executor = Executor(floating)
-    for part in batches(floating, x, batch):
-        executor.run(part, observe=observe)
-    return {name: total / places[name] for name, total in sums.items()}
-
-
-def _channel_axis(op: Op, graph: Graph) -> int:
-    weight = graph.weights[op.weight_names[0]]
-    return -1 if op.kind == "linear" else -(len(weight.shape) - 2) - 1

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from snncc.execute.executor import Executor
-from snncc.execute.quality import compare, mean_inputs
+from snncc.execute.measure import run_floats
+from snncc.execute.quality import compare
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import (
     Add,
@@ -64,7 +65,7 @@ def residual_network(seed: int = 0) -> Graph:
 
 def quantized(graph: Graph, x: Array, target: str = "loihi2") -> Graph:
     chip = load_target(target)
-    calibration = Calibration(x, mean_inputs(graph, x))
+    calibration = Calibration(x, run_floats(graph, x).mean_inputs)
     result = Quantize(chip.arithmetic, chip.features, calibration).run(graph)
     assert not [d for d in result.diagnostics if d.severity == 2], result.diagnostics
     return result.graph
@@ -86,7 +87,7 @@ def test_producers_of_one_stream_share_its_scale_and_larger_weights_are_shifted(
 
 def test_the_integer_network_stays_near_the_float_one() -> None:
     graph, x = residual_network(), samples()
-    quality = compare(graph, quantized(graph, x), x)
+    quality = compare(run_floats(graph, x), quantized(graph, x), x).quality
     assert quality.sqnr_db > 25
     assert min(layer.equal_spikes for layer in quality.layers.values()) > 0.97
 
@@ -198,7 +199,7 @@ def test_a_border_of_currents_is_rounded_to_their_unit(border: Array | None) -> 
     edge = Executor(graph).run(x, keep=("p",)).values["p"][0, 0, :, 0, 0]
     units = np.asarray(whole.weights["a.bias"]) / np.asarray(graph.weights["a.b"])
     np.testing.assert_allclose(integer["p"][0, 0, :, 0, 0], edge * units, rtol=0.01, atol=1)
-    assert compare(graph, whole, x).layers["m"].equal_spikes > 0.95
+    assert compare(run_floats(graph, x), whole, x).quality.layers["m"].equal_spikes > 0.95
 
 
 def test_a_border_of_spikes_must_be_a_count() -> None:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from snncc.compiler import Compiled
 from snncc.diagnostics.render import domain_document
 from snncc.energy.load import load_energy_model
 from snncc.energy.price import document, loads
-from snncc.execute.counts import Counts, count
+from snncc.execute.accuracy import right_share
+from snncc.execute.counts import Counts, count, counts_for
+from snncc.execute.dataset import Dataset
 from snncc.ir.domain import Domain
-from snncc.ir.graph import Array, Graph, Shape
+from snncc.ir.graph import Graph, Shape
 from snncc.passes.check_spikes import Verdict, verdicts
 
 SCHEMA = "snncc.report/1"
@@ -62,29 +65,34 @@ class Report:
     accuracy: Mapping[str, float | None]
 
 
-def build_report(
-    model: str,
-    written: Graph,
-    integer: Graph,
-    x: Array,
-    accuracy: Mapping[str, float | None] | None = None,
-) -> Report:
-    """Return the report on samples ``x``, ``[N, *shape]``.
+def build_report(compiled: Compiled, dataset: Dataset) -> Report:
+    """Return the report on the samples that a model was calibrated with.
 
-    ``written`` is the float step graph as the model has it, which the papers' estimate is of;
-    ``integer`` is what is deployed, and what is counted.
+    The papers' estimate is of the float step graph as the model has it; what is deployed is
+    counted. Accuracies are told where there are labels.
     """
-    real, whole = count(written, x), count(integer, x)
-    energies = tuple(_energy(model, name, real, whole) for name in OF_OPERATIONS)
+    written, whole = compiled.checked.graph, compiled.whole.counts
+    real = counts_for(compiled.real.counts, written) or count(written, dataset.inputs)
+    energies = tuple(_energy(compiled.name, name, real, whole) for name in OF_OPERATIONS)
     return Report(
-        model=model,
+        model=compiled.name,
         samples=whole.samples,
         steps=whole.steps,
         products=tuple(_product(v, written, whole, energies) for v in verdicts(written)),
-        neurons=tuple(_neurons(integer, whole)),
+        neurons=tuple(_neurons(compiled.integer, whole)),
         energies=energies,
-        accuracy=dict(accuracy or {}),
+        accuracy=_accuracies(compiled, dataset),
     )
+
+
+def _accuracies(compiled: Compiled, dataset: Dataset) -> dict[str, float | None]:
+    """Return the accuracy of the float and of the integer network; empty without labels."""
+    if dataset.labels is None:
+        return {}
+    return {
+        "float": right_share(compiled.real.outputs, dataset.labels),
+        "integer": right_share(compiled.whole.outputs, dataset.labels),
+    }
 
 
 def report_document(report: Report) -> dict[str, Any]:
