@@ -1,0 +1,127 @@
+"""The placement in reports: it fits its schema and the screen, and says what was estimated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from snncc.backends.report.placed import Placed, placed, placed_document, placed_line, placed_text
+from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
+from snncc.ir import domain as dom
+from snncc.ir.graph import Graph, Op
+from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, Output, Readout, Reshape, Sum
+from snncc.ir.sites import Sites
+from snncc.ir.substeps import Thermometer
+from snncc.mapping.check import require_placement
+from snncc.mapping.placement import from_document, to_document
+from snncc.targets.load import load_target
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def neurons(name: str, reads: str) -> Op:
+    return IntegerNeuron(name=name, inputs=(reads,), threshold="t", decay=2048, shift=0)
+
+
+def graph(levels: bool = False) -> Graph:
+    ones = (1, 1)
+    ops: list[Op] = [
+        Input(name="x", shape=(1, 6, 6), domain=dom.integers(0, 1), varies=True),
+        Conv(name="c", inputs=("x",), weight="w", stride=ones, padding=ones, dilation=ones),
+        neurons("s", "c"),
+        Thermometer(name="th", inputs=("s",), levels=2),
+        Conv(
+            name="d", inputs=("th" if levels else "s",), weight="v", stride=ones, padding=ones,
+            dilation=ones,
+        ),
+        Sum(name="added", inputs=("d",), axes=(0,)),
+        neurons("o", "added" if levels else "d"),
+        Reshape(name="f", inputs=("o",), shape=(144,)),
+        Linear(name="l", inputs=("f",), weight="h"),
+        Readout(name="r", inputs=("l",), steps=3),
+        Output(name="y", inputs=("r",)),
+    ]  # fmt: skip
+    kept = ops if levels else [op for op in ops if op.name not in ("th", "added")]
+    shapes = {"w": (4, 1, 3, 3), "v": (4, 4, 3, 3), "h": (10, 144)}
+    rng = np.random.default_rng(0)
+    weights = {name: rng.integers(-5, 9, shape).astype(np.int8) for name, shape in shapes.items()}
+    return Graph(tuple(kept), {**weights, "t": np.array(9)}, "step", 3)
+
+
+SAMPLE = np.random.default_rng(1).integers(0, 2, (3, 1, 6, 6))
+
+
+def found(sites: Sites | None = None, *, sample: bool = True, **limits: int) -> Placed:
+    target = load_target("loihi2")
+    cores = target.limits["cores"]
+    given = {key: dataclasses.replace(cores, value=most) for key, most in limits.items()}
+    target = dataclasses.replace(target, limits={**target.limits, **given})
+    result = placed(graph(), target, sites or Sites(), 8, SAMPLE if sample else None)
+    assert isinstance(result, Placed)
+    return result
+
+
+def test_the_documents_fit_their_schemas() -> None:
+    result = found()
+    placement, machine = to_document(result.placement), placed_document(result)["machine"]
+    for document in (placement, machine):
+        file = SCHEMAS / f"{document['schema'].replace('/', '-')}.json"
+        schema = Draft202012Validator(json.loads(file.read_text()))
+        schema.validate(json.loads(json.dumps(document)))
+        assert set(document) == set(json.loads(file.read_text())["properties"])
+        for key in json.loads(file.read_text())["required"]:
+            assert not schema.is_valid({k: v for k, v in document.items() if k != key}), key
+
+
+def test_the_text_fits_the_screen_and_says_what_is_estimated() -> None:
+    text = placed_text(found(neurons_per_core=40))
+    assert max(len(line) for line in text.splitlines()) <= 100
+    words = " ".join(text.split())
+    assert "(estimated)" in words
+    assert "no energy of loihi2 is published; by that of loihi1" in words
+    assert "not published" in words
+    assert "placed: 8 cores on 1 chip of loihi2, 6.2 % of their cores" in words
+
+
+def test_without_data_nothing_is_run() -> None:
+    result = found(sample=False)
+    assert result.run is None
+    assert placed_document(result)["machine"] is None
+    assert "estimated" not in placed_text(result)
+    assert placed_line(result).startswith("placed: 1 core on 1 chip")
+
+
+@pytest.mark.parametrize(
+    ("sites", "on_cores"),
+    [
+        (Sites("chip", "host"), {"s", "o"}),
+        (Sites("host", "host"), {"o"}),
+        (Sites("chip", "chip"), {"s", "o", "r"}),
+    ],
+)
+def test_what_the_host_runs_is_on_no_core(sites: Sites, on_cores: set[str]) -> None:
+    result = found(sites)
+    held = {part.population for core in result.placement.cores for part in core.parts}
+    assert held == on_cores
+    again = from_document(json.loads(json.dumps(to_document(result.placement))))
+    assert again.sites == sites
+    require_placement(graph(), again, result.target)
+    assert result.run is not None
+    assert int(result.run.loads.from_host.sum()) > 0
+
+
+def test_sub_steps_are_compiled_but_placed_nowhere() -> None:
+    result = placed(graph(levels=True), load_target("loihi2"), Sites(), 8, SAMPLE)
+    assert isinstance(result, Diagnostic)
+    assert (result.rule.code, result.severity) == ("SNN421", Severity.NOTE)
+    assert "several sub-steps" in result.message
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(SnnccError, match=r"\[SNN420\] the smallest part of `o` needs 36 input"):
+        found(axons_in_per_core=35)
