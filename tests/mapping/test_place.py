@@ -118,3 +118,15 @@ def test_sub_steps_are_refused(attention: Graph, chip: Chip) -> None:
         ops.append(replace(op, inputs=(reads[op.name],)) if op.name in reads else op)
     with pytest.raises(SnnccError, match=r"\[SNN421\] `dw` \(conv\): reads several sub-steps"):
         place(attention.replace(ops), chip(neurons_per_core=64))
+
+
+def test_latencies_are_the_pipelines(attention: Graph) -> None:
+    """A population answers when the pipeline says that its value is made."""
+    from snncc.machine.activity import latencies
+    from snncc.passes.balance_delays import pipelined
+
+    net = net_of(attention)
+    made = pipelined(attention).latency_of
+    found = latencies(net)
+    for value, population in net.owner.items():
+        assert found[population.name] == made[value], value

@@ -11,7 +11,7 @@ from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.energy.price import MJ_PER_PJ
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.sites import Sites
-from snncc.machine.activity import activity_of, latencies, streamed
+from snncc.machine.activity import activity_of, streamed
 from snncc.machine.run import MachineReport, machine_document, run_machine
 from snncc.mapping.check import CORE_LIMITS, require_placement
 from snncc.mapping.marks import Usage
@@ -23,15 +23,11 @@ from snncc.targets.load import Target
 
 @dataclass(frozen=True)
 class Placed:
-    """A placement that the checker passed, what it uses, and its run on one sample if there is one.
-
-    ``steps`` are the steps of the chip from the first of a sample to its answer.
-    """
+    """A placement that the checker passed, what it uses, and its run on one sample, if any."""
 
     target: Target
     placement: Placement
     usage: Usage
-    steps: int
     run: MachineReport | None
 
 
@@ -60,8 +56,7 @@ def placed(
         return _unplaced(refusal)
     usage = require_placement(graph, found, target, weight_bits)
     run = None if sent is None else run_machine(net, found, streamed(net, sent), target)
-    steps = graph.steps + max(latencies(net).values(), default=0)
-    return Placed(target, found, usage, steps, run)
+    return Placed(target, found, usage, run)
 
 
 def _unplaced(fault: Exception) -> Diagnostic:
@@ -74,7 +69,6 @@ def placed_document(found: Placed) -> dict[str, Any]:
     return {
         "cores": len(found.placement.cores),
         "chips": found.placement.chips,
-        "steps": found.steps,
         "uses": [
             {"limit": key, "most": most, "mean": mean, "fullest": top, "core": core}
             for key, most, mean, top, core in _uses(found)
