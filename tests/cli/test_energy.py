@@ -84,6 +84,12 @@ def test_details_show_estimates_beside_counts(snncc: Snncc, artefact: Path, samp
         rest = counts["estimated_ops"] - counts["counted_ops"]
         assert sum(counts["difference"].values()) == pytest.approx(rest, abs=1e-6)
         assert counts["counted_ops"] == pytest.approx(layer["mac"] + layer["ac"])
+    rows = list(csv.DictReader(io.StringIO(snncc(*common, "--format", "csv").out)))
+    for row in rows:
+        parts = (float(row[key] or 0) for key in ("bias", "padding", "placement", "partner"))
+        rest = float(row["estimated_ops"]) - float(row["counted_ops"])
+        assert sum(parts) == pytest.approx(rest, abs=1e-6)
+    assert "ac_int8 = 0.03 pJ, analytic: Horowitz, ISSCC 2014" in long
 
 
 def test_a_network_that_is_not_spike_driven_costs_more(

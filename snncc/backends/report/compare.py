@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snncc.backends.report.energy_text import closing_lines, heading, totals_lines
+from snncc.backends.report.energy_text import closing_lines, constant_lines, heading, totals_lines
 from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
 from snncc.diagnostics.render import printable
 from snncc.energy.break_even import mean_rate_of
@@ -36,7 +36,7 @@ def compare_text(document: Document) -> str:
     said = [paragraph(sentence(document)), *(paragraph(each) for each in _remarks(document))]
     sides = (f"{name}: {line}" for name, of in (("A", a), ("B", b)) for line in totals_lines(of))
     parts = [f"{head}{document['precision']}\n", table(columns, rows), "".join(said)]
-    return "\n".join([*parts, "".join(sides) + "".join(closing_lines(a))])
+    return "\n".join([*parts, "".join([*sides, *constant_lines(a), *closing_lines(a)])])
 
 
 def _twins(document: Document) -> Document | None:

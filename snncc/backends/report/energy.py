@@ -32,7 +32,13 @@ from snncc.ir.graph import Array, Graph
 if TYPE_CHECKING:
     from snncc.compiler import Checked
 
-COLUMNS = ("path", "op", "name", "rate", "dense_ops", "mac", "ac", "energy_mj")
+COUNTED = ("estimated_ops", "counted_ops")
+DIFFERENCE = ("bias", "padding", "placement", "partner")
+COLUMNS = (
+    "path", "op", "name", "rate", "dense_ops", "mac", "ac", "energy_mj", "role", "reads",
+    *COUNTED, *DIFFERENCE,
+)  # fmt: skip
+"""Of a CSV of layers; the last six are empty without data, and where they have no meaning."""
 ENERGIES_COLUMNS = ("energy_model", "precision", "operations", "mac", "ac", "energy_mj")
 
 
@@ -191,7 +197,9 @@ def energy_csv(energy: Mapping[str, Any]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(energy["layers"])
+    for layer in energy["layers"]:
+        counts = layer.get("counts", {})
+        writer.writerow({**layer, **counts, **counts.get("difference", {})})
     return file.getvalue()
 
 

@@ -27,7 +27,7 @@ def energy_text(document: Document, *, details: bool = False) -> str:
     parts = [f"{heading(document)}\n", table(columns, rows)]
     if details and "work" in document:
         parts += [differences_text(document), *attention_text(document)]
-    return "\n".join([*parts, "".join(energy_lines(document))])
+    return "\n".join([*parts, "".join(energy_lines(document)), "".join(constant_lines(document))])
 
 
 def heading(document: Document) -> str:
@@ -49,7 +49,10 @@ def energies_text(documents: Sequence[Document]) -> str:
         for precision, totals in document["totals_by_precision"].items()
     ]  # fmt: skip
     data = max(documents, key=lambda d: (int(d["samples"]), d["operations"] != "dense"))
-    notes = [f"{each['energy_model']}\n" + "".join(closing_lines(each)) for each in documents]
+    notes = [
+        "".join([f"{each['energy_model']}\n", *constant_lines(each), *closing_lines(each)])
+        for each in documents
+    ]
     even = "".join(line for each in documents for line in _break_even(each))
     even += "".join(_published_rates(next((d for d in documents if d.get("break_even")), {})))
     return "\n".join([f"{heading(data)}\n", table(columns, rows), even, "".join(notes)])
@@ -76,6 +79,13 @@ def totals_lines(document: Document) -> Iterator[str]:
             f"{document['energy_model']}, {precision}: {totals['energy_mj']:.6g} mJ a sample, "
             f"{si(totals['mac'])} MAC and {si(totals['ac'])} AC {document['operations']}\n"
         )
+
+
+def constant_lines(document: Document) -> Iterator[str]:
+    """Yield what each operation was charged, what that rests on, and where it is from."""
+    for key, of in document["constants"].items():
+        said = f"  {key} = {of['value']:g} {of['unit']}, {of['evidence']}: {of['source']}"
+        yield paragraph(said, _UNDER)
 
 
 def closing_lines(document: Document) -> Iterator[str]:
