@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,10 @@ from snncc.cli.call import model_of, named
 from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, Place, all_of, form
 from snncc.cli.policy import configured_policy
 from snncc.cli.screen import result, say, show, working
+
+if TYPE_CHECKING:
+    from snncc.compiler import Checked
+    from snncc.diagnostics.render import Findings
 
 
 @click.command()
@@ -50,8 +54,7 @@ def check(
     policy = configured_policy()
     loaded = model_of(model, **options)
     with working("checking"):
-        from snncc.backends.report.inspect import assumptions_text
-        from snncc.backends.report.verdicts import findings_of, verdict_text, witness_text
+        from snncc.backends.report.verdicts import findings_of
         from snncc.compiler import check_model
         from snncc.diagnostics.core import Severity
         from snncc.diagnostics.formats import RENDERERS
@@ -67,11 +70,19 @@ def check(
     if searched is not None:
         findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
-        show(*findings.everything)
-        for each in searched or ():
-            say(witness_text(each))
-        say(assumptions_text(loaded))
-        result(verdict_text(checked, findings))
+        _tell(checked, findings, searched or [])
     else:
         result(RENDERERS[form](findings))
     return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
+
+
+def _tell(checked: Checked, findings: Findings, searched: list[dict[str, Any]]) -> None:
+    """Print for people: findings, witnesses, what the weights do not tell, and the table."""
+    from snncc.backends.report.inspect import assumptions_text
+    from snncc.backends.report.verdicts import verdict_text, witness_text
+
+    show(*findings.everything)
+    for each in searched:
+        say(witness_text(each))
+    say(assumptions_text(checked.model))
+    result(verdict_text(checked, findings))
