@@ -101,7 +101,7 @@ def _answer(
     models = [] if prices == ALL else [energy_model_of(prices)]
     _refuse_unfit(models, given)
     scale = Scale(given.workers, given.scheduler)
-    scale.check("" if given.data else "no samples are, with --data")
+    scale.check("" if given.data else "no --data whose samples workers could run")
     subject, way = _subject(spec, given, given.rates, models, options), _way(given)
     if given.compare is not None:
         return _compared(subject, models[0], given, options, scale)

@@ -62,7 +62,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     from snncc.artefact import read_artefact
 
     scale = Scale(workers, scheduler)
-    scale.check("Lava and a pipeline run all as one" if backend == "lava" or pipelined else "")
+    scale.check(_takes_all(backend, pipelined=pipelined))
     found = read_artefact(artefact)
     dataset = data_of(data, found.integer, limit)
     from snncc.backends import simulate as lane
@@ -81,3 +81,10 @@ def simulate(  # noqa: PLR0913 - one for each option
     else:
         result(lane.simulation_text(ran, found))
     return EXIT_CLEAN if ran.equal else EXIT_FINDINGS
+
+
+def _takes_all(backend: str, *, pipelined: bool) -> str:
+    """Return why samples cannot be run in shards; nothing where they can."""
+    if pipelined:
+        return "a pipeline takes all samples back to back"
+    return "Lava takes all samples in one run" if backend == "lava" else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 import uuid
@@ -20,6 +21,8 @@ from typing import Any
 import dask
 import distributed
 from distributed import Client, Future, LocalCluster, WorkerPlugin, get_worker
+from distributed.comm import connect
+from distributed.utils import LoopRunner
 
 from snncc.diagnostics.core import SnnccError
 from snncc.execute.dataset import Dataset
@@ -163,13 +166,11 @@ class Cluster:
 @contextlib.contextmanager
 def cluster_at(address: str) -> Iterator[Cluster]:
     """Connect to a scheduler and check its workers. Raises ``SnnccError``."""
-    with _quiet():
-        try:
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except Exception as fault:
-            hint = "`dask scheduler` prints its address when it starts"
-            raise _unreachable(address, f"does not answer: {_words(fault)}", hint) from fault
-        with client:
+    with _quiet(), _loop() as loop:
+        _require_answer(address, loop)
+        with Client(
+            address, timeout=CONNECT_SECONDS, loop=loop.loop, set_as_default=False
+        ) as client:
             try:
                 client.wait_for_workers(1, timeout=CONNECT_SECONDS)
             except distributed.TimeoutError as fault:
@@ -186,15 +187,17 @@ def workers_here(count: int) -> Iterator[Cluster]:
     settings = {f"distributed.nanny.pre-spawn-environ.{name}": threads for name in _THREADS}
     with (
         _quiet(),
+        _loop() as loop,
         dask.config.set(settings),
         LocalCluster(
+            loop=loop.loop,
             n_workers=count,
             threads_per_worker=1,
             memory_limit=None,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as local,
-        Client(local, set_as_default=False) as client,
+        Client(local, loop=loop.loop, set_as_default=False) as client,
     ):
         yield Cluster(client, f"{count} workers of this machine")
 
@@ -210,6 +213,38 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _loop() -> Iterator[LoopRunner]:
+    """Start a thread for connections, which Ctrl-C does not reach, nor the workers it starts.
+
+    Threads and processes inherit which signals they block; here the main thread hears all of them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        loop = LoopRunner()
+        loop.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield loop
+    finally:
+        loop.stop()
+
+
+def _require_answer(address: str, loop: LoopRunner) -> None:
+    """Raise ``SnnccError`` where nobody answers: a client that fails to start would linger."""
+
+    async def answer() -> None:
+        comm = await connect(address, timeout=CONNECT_SECONDS)
+        comm.abort()
+
+    try:
+        loop.run_sync(answer)
+    except Exception as fault:
+        hint = "`dask scheduler` prints its address when it starts"
+        raise _unreachable(address, f"does not answer: {_words(fault)}", hint) from fault
 
 
 def _check_versions(client: Client) -> None:
