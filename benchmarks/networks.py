@@ -25,9 +25,13 @@ def lively(name: str, rate: float = 0.12) -> Model:
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
     network = architecture.build().eval()
-    image = torch.rand(1, *architecture.input_shape)
+    return tuned(network, torch.rand(1, *architecture.input_shape), rate)
+
+
+def tuned(network: nn.Module, image: Tensor, rate: float = 0.12) -> Model:
+    """Bring the layers of a network to a firing rate on an image, ``[1, C, H, W]``."""
     _tune(network, image, rate)
-    return from_module(network, torch.zeros(1, *architecture.input_shape))
+    return from_module(network, torch.zeros_like(image))
 
 
 def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
@@ -49,7 +53,9 @@ def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
             args[0].add_(shift)  # in place: a residual stream goes on with it
 
     hooks = [
-        module.register_forward_pre_hook(before_norm if isinstance(module, _NORMS) else before_neurons)
+        module.register_forward_pre_hook(
+            before_norm if isinstance(module, _NORMS) else before_neurons
+        )
         for module in network.modules()
         if isinstance(module, (*_NORMS, SpikingNeuron))
     ]

@@ -62,7 +62,8 @@ def test_a_layer_is_the_interpreters_step_for_step(
     rest = rng.integers(-900, 900, (steps, samples, size)).astype(np.int32)
     op = IntegerNeuron(
         name="n", inputs=("x",), threshold="t", decay=decay, shift=shift,
-        reset=reset, levels=levels,  # type: ignore[arg-type]
+        reset=reset,  # type: ignore[arg-type]
+        levels=levels,
     )  # fmt: skip
     current = (x.astype(np.int64) << 2) + bias + rest
     whole = thresholds[0] if levels == 1 else thresholds[:, None]
@@ -136,7 +137,7 @@ NEURONS = (
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_float_layers_are_the_interpreters_bit_for_bit(op: Neuron, kind: type) -> None:
     rng = np.random.default_rng(5)
-    x = (rng.normal(size=(4, 2, 3000)) + 0.4).astype(kind)
+    x: Array = (rng.normal(size=(4, 2, 3000)) + 0.4).astype(kind)
     x[:, :, :50] = rng.integers(-4, 8, (4, 2, 50)) / 4  # sums that meet the threshold itself
     state, want = None, []
     for current in x.astype(np.float64):
@@ -158,13 +159,13 @@ def test_pools_are_the_interpreters(
     kernel: int, stride: int, padding: int, dilation: int, ceil: bool, kind: type
 ) -> None:
     rng = np.random.default_rng(6)
-    x = rng.integers(-9, 9, (3, 5, 11, 8)).astype(kind)
+    x: Array = rng.integers(-9, 9, (3, 5, 11, 8)).astype(kind)
     op = MaxPool(
         name="p", inputs=("x",), kernel=(kernel,) * 2, stride=(stride,) * 2,
         padding=(padding,) * 2, dilation=(dilation,) * 2, ceil_mode=ceil,
     )  # fmt: skip
     want = apply(op, (x,), {}, 1)
-    window = pools.Window(*(2 * (n,) for n in (kernel, stride, padding, dilation)))  # type: ignore[arg-type]
+    window = pools.Window(*(2 * (n,) for n in (kernel, stride, padding, dilation)))
     planes = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-    got = pools.max_pool(planes, window, want.shape[-2:])  # type: ignore[arg-type]
+    got = pools.max_pool(planes, window, want.shape[-2:])
     assert (got.transpose(0, 3, 1, 2) == want).all()
