@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +37,11 @@ def main() -> None:
     with np.load(DIGITS / "test.npz") as file:
         images = np.concatenate([file["x"]] * 8)
     ours = _executor(artefact, images)
+    stage, operator = (partial(_lane, artefact, images, each) for each in ("stage", "operator"))
     runs: dict[str, tuple[Callable[[int], bool], int, int]] = {
-        "stock processes": (lambda n: _stock(artefact, images[:n]), 1, 3),
-        "lane, a process a stage": (lambda n: _lane(artefact, images[:n], "stage"), 64, 1088),
-        "lane, a process an operator": (
-            lambda n: _lane(artefact, images[:n], "operator"),
-            64,
-            1088,
-        ),
+        "stock processes": (partial(_stock, artefact, images), 1, 3),
+        "lane, a process a stage": (stage, 64, 1088),
+        "lane, a process an operator": (operator, 64, 1088),
     }
     rows: list[Row] = [_row("executor", ours, ours)]
     for name, (run, few, more) in runs.items():
@@ -87,13 +85,13 @@ def _slope(run: Callable[[int], bool], few: int, more: int) -> float:
     return (seconds[1] - seconds[0]) / (more - few)
 
 
-def _stock(artefact: Artefact, images: np.ndarray) -> bool:
-    cases = conform(artefact, Dataset(images, None), len(images))
+def _stock(artefact: Artefact, images: np.ndarray, samples: int) -> bool:
+    cases = conform(artefact, Dataset(images[:samples], None), samples)
     return not any(case.mismatches for case in cases)
 
 
-def _lane(artefact: Artefact, images: np.ndarray, granularity: str) -> bool:
-    data = Dataset(images, None)
+def _lane(artefact: Artefact, images: np.ndarray, granularity: str, samples: int) -> bool:
+    data = Dataset(images[:samples], None)
     done = simulate(artefact, data, backend="lava", granularity=granularity)  # type: ignore[arg-type]
     return not done.mismatches
 

@@ -1,4 +1,4 @@
-"""Time measured side by side: contenders take turns in one process, so that both meet the same load."""
+"""Time measured side by side: contenders take turns in one process, under one load."""
 
 from __future__ import annotations
 
