@@ -94,7 +94,8 @@ def bits_of(domain: Domain) -> int:
 class Buffer:
     """The delay line of one value: ``places`` numbers of ``bits`` each, ``steps`` long.
 
-    ``taps`` are the delays at which it is read.
+    ``taps`` are the delays at which it is read. A reader that is no connection is reached by one
+    that only carries the value, and that takes the last of the steps: it waits for one less.
     """
 
     value: str
@@ -157,12 +158,23 @@ class Pipeline:
     @cached_property
     def buffers(self) -> tuple[Buffer, ...]:
         """The delay lines on the chip, in the order of the network."""
-        lines: dict[str, list[int]] = {}
+        lines: dict[str, dict[int, int]] = {}
         for op in self.graph.of_kind("delay"):
             if op.name not in self.host:
-                source, steps = self._line(op)
-                lines.setdefault(source, []).append(steps)
-        return tuple(self._buffer(value, taps) for value, taps in lines.items())
+                source, tap = self._line(op)
+                lines.setdefault(source, {})[tap] = tap - (0 if self._is_read_late(op) else 1)
+        found = (self._buffer(value, taps) for value, taps in lines.items())
+        return tuple(line for line in found if line.steps)
+
+    def _is_read_late(self, op: Op) -> bool:
+        """Whether a connection reads a value, which then has to wait before it can travel."""
+        for user in self.graph.users[op.name]:
+            if user.kind in (*VIEWS, "concat", "pad"):
+                if self._is_read_late(user):
+                    return True
+            elif user.kind in CONNECTIONS and user.name not in self.host:
+                return True
+        return False
 
     def _line(self, op: Op) -> tuple[str, int]:
         """Return what a delay delays, through those before it, and by how much in all."""
@@ -172,10 +184,12 @@ class Pipeline:
             op = self.graph[op.inputs[0]]
         return op.name, steps
 
-    def _buffer(self, value: str, taps: list[int]) -> Buffer:
+    def _buffer(self, value: str, taps: Mapping[int, int]) -> Buffer:
         made = self.graph.type_of(value)
         path, places = self._path(value), math.prod(made.shape)
-        return Buffer(value, path, places, bits_of(made.domain), max(taps), tuple(sorted(taps)))
+        return Buffer(
+            value, path, places, bits_of(made.domain), max(taps.values()), tuple(sorted(taps))
+        )
 
     def _path(self, value: str) -> str:
         """Return the module that makes a value, views left out."""

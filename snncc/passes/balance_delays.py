@@ -7,9 +7,10 @@ all that it reads can be there,
 
     L(op) = max over inputs L(input) + (1 if the op is a connection on the chip, else 0)
 
-and what arrives before waits in a delay. Ops on side paths then move to later moments where less
-memory waits for it: a shortcut convolution keeps its 1-bit input waiting, not its wide result.
-Delays of one value are taps of one line.
+and what arrives before waits in a delay. Spikes that a sum or other neurons read without weights
+travel there by a connection that only carries them: a delay of one step, at least. Ops on side
+paths then move to later moments where less memory waits for it: a shortcut convolution keeps its
+1-bit input waiting, not its wide result. Delays of one value are taps of one line.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import ClassVar
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, IRError, Op, reading
 from snncc.ir.latency import Pipeline, bits_of, is_inner_product, steps_taken
-from snncc.ir.sites import USUAL_SITES, Sites, on_host
+from snncc.ir.ops import VIEWS
+from snncc.ir.sites import NEURONS, USUAL_SITES, Sites, on_host
 from snncc.passes.base import Pass, Result, well_formed
 
 
@@ -63,17 +65,32 @@ class _Moments:
 
     def __init__(self, graph: Graph, host: frozenset[str]) -> None:
         self.graph = graph
+        self._host = host
         self.steps = steps_taken(graph, host)
         self.made: dict[str, int | None] = {}
         self._width = {op.name: self._bits(op, host) for op in graph.ops}
         for op in graph.ops:
-            read = [late for name in op.inputs if (late := self.made[name]) is not None]
+            read = [
+                late + self._travels(name, op)
+                for name in op.inputs
+                if (late := self.made[name]) is not None
+            ]
             first = 0 if op.kind == "input" else max(read, default=None)
             self.made[op.name] = None if first is None else first + self.steps[op.name]
 
     def _bits(self, op: Op, host: frozenset[str]) -> int:
         made = self.graph.type_of(op.name)
         return 0 if op.name in host else math.prod(made.shape) * bits_of(made.domain)
+
+    def _travels(self, name: str, user: Op) -> int:
+        """Return the steps that a value takes to neurons which read it without weights."""
+        if user.kind not in ("add", *NEURONS) or user.name in self._host:
+            return 0
+        maker = self.graph[name]
+        while maker.kind in VIEWS:
+            maker = self.graph[maker.inputs[0]]
+        outside = maker.name in self._host and maker.kind != "delay"
+        return int(outside or maker.kind in ("input", *NEURONS))
 
     def waits(self, name: str, user: Op) -> int:
         """Return for how many steps a value waits until ``user`` reads it."""
@@ -87,7 +104,10 @@ class _Moments:
         """
         for op in reversed(self.graph.ops):
             made, users = self.made[op.name], self.graph.users[op.name]
-            spare = min((self.waits(op.name, user) for user in users), default=0)
+            spare = min(
+                (self.waits(op.name, user) - self._travels(op.name, user) for user in users),
+                default=0,
+            )
             if spare == 0 or made is None or op.kind == "input":
                 continue
             before = self._waiting(op)

@@ -40,7 +40,7 @@ def test_the_document_counts_steps_and_bits(graph: Graph) -> None:
         "latency": 6,
         "interval": 3,
         "substeps": 1,
-        "delay_memory_bits": 72,
+        "delay_memory_bits": 36,
         "host": [],
         "delays": [
             {
@@ -48,9 +48,9 @@ def test_the_document_counts_steps_and_bits(graph: Graph) -> None:
                 "path": "stem",
                 "places": 4,
                 "bits": 9,
-                "steps": 2,
+                "steps": 1,
                 "taps": [2],
-                "memory_bits": 72,
+                "memory_bits": 36,
             }
         ],
         "layers": [
@@ -64,15 +64,15 @@ def test_the_text_says_the_same(graph: Graph) -> None:
     pipeline = pipelined(graph, CHIP)
     assert timing_line(pipeline, CHIP) == (
         "pipelined: an answer 6 clock steps after its first frame, a new sample every 3; "
-        "1 delay line of 72 bit; encoder on the chip, head on the chip"
+        "1 delay line of 36 bit; encoder on the chip, head on the chip"
     )
     *head, labels, rule, row, total = timing_text(pipeline, CHIP).splitlines()
     assert " ".join(line.strip() for line in head) == timing_line(pipeline, CHIP)
     assert [labels, rule, row, total] == [
         "what waits  numbers  bits  read after steps  memory",
         "---------------------------------------------------",
-        "c                 4     9  2                 72 bit",
-        "all                                          72 bit",
+        "c                 4     9  2                 36 bit",
+        "all                                          36 bit",
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from snncc.artefact import Artefact, read_artefact
 from snncc.backends.simulate import sites_of
+from snncc.diagnostics.core import SnnccError
 from snncc.execute.pipelined import Clockwork
 from snncc.ir.graph import Graph
 from snncc.ir.sites import Sites
@@ -67,6 +68,10 @@ def test_a_spike_that_differs_is_an_exit_code(
 def test_ends_run_where_the_artefact_was_compiled_to() -> None:
     empty = Graph(())
     assert sites_of(Artefact(empty)) == Sites()
+    wrong: tuple[Any, ...] = ({"encoder": "gpu"}, {"head": 3}, "none", [])
+    for options in wrong:
+        with pytest.raises(SnnccError, match="the manifest's options are damaged"):
+            sites_of(Artefact(empty, manifest={"options": options}))
     there = Artefact(empty, manifest={"options": {"encoder": "host", "head": "chip"}})
     assert sites_of(there) == Sites("host", "chip")
 

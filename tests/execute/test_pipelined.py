@@ -107,10 +107,10 @@ def test_the_digits_network_by_hand(digits: Graph) -> None:
     usual = pipelined(digits)
     assert (usual.depth, usual.interval, usual.latency) == (17, 4, 21)
     assert [(b.path, b.steps, b.bits) for b in usual.buffers] == [
-        ("patch_embed.block4_conv", 3, 15),
-        ("block.0", 2, 15),
-        ("block.0", 3, 16),
-        ("block.1", 2, 16),
+        ("patch_embed.block4_conv", 2, 15),
+        ("block.0", 1, 15),
+        ("block.0", 2, 16),
+        ("block.1", 1, 16),
     ]
 
 

@@ -64,8 +64,12 @@ def test_the_host_takes_no_step() -> None:
 def test_a_pipeline_counts_its_steps_and_its_memory() -> None:
     whole = Pipeline(network())
     assert (whole.depth, whole.interval, whole.latency) == (4, 3, 7)
-    assert whole.buffers == (Buffer("a", "stem", places=4, bits=4, steps=2, taps=(1, 2)),)
-    assert whole.buffers[0].memory_bits == 32
+    assert whole.buffers == (Buffer("a", "stem", places=4, bits=4, steps=1, taps=(1, 2)),)
+    assert whole.buffers[0].memory_bits == 16
+    for tap, waits in (("a1", 1), ("a2", 2)):
+        reader = f"%z = linear(%{tap}, weight='w') : <4; int[0..15]>\n  %d = linear(%n,"
+        read = Pipeline(network(NETWORK.replace("%d = linear(%n,", reader)))
+        assert [line.steps for line in read.buffers] == [waits]
     assert Pipeline(network(), frozenset({"a1", "a2"})).buffers == ()
 
 

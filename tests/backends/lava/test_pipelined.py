@@ -22,6 +22,8 @@ from snncc.ir import ops
 from snncc.ir.interpret import interpret
 from snncc.ir.latency import Pipeline, is_inner_product
 from snncc.ir.sites import Sites
+from snncc.machine.activity import latencies
+from snncc.mapping.populations import net_of
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import load_target
@@ -59,6 +61,15 @@ def test_clusters_are_whole_and_connections_stand_alone(networks: Any, seed: int
         for name in cluster.inputs:
             maker = home.get(name)
             assert maker is None or maker.delayed or cluster.delayed
+
+
+def test_populations_on_cores_have_the_same_latencies(networks: Any) -> None:
+    """What is placed and what is pipelined are one network."""
+    graph = networks.spikingformer(blocks=2)
+    for sites in (CHIP, ENDS, Sites()):
+        pipeline = pipelined(graph, sites)
+        placed = latencies(net_of(graph, sites=sites))
+        assert {name: pipeline.latency_of[name] for name in placed} == dict(placed)
 
 
 def test_a_spikingformer_equals_the_executor(networks: Any, lava_run: None) -> None:
