@@ -84,7 +84,7 @@ class Kept:
     def _read(self, file: Path) -> Result | None:
         """Return a shard; None where the file is not what was written."""
         try:
-            with np.load(file, allow_pickle=False) as content:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in content.files}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
