@@ -21,8 +21,9 @@ from snncc.mapping.merging import merged
 from snncc.mapping.placement import Core, Placement, Seat
 from snncc.mapping.populations import Net, UnmappedError, net_of
 from snncc.mapping.ranks import ranked
+from snncc.mapping.refine import refined_chips
 from snncc.mapping.rules import UNMAPPED_OPERATION
-from snncc.mapping.seats import seated
+from snncc.mapping.seats import between, chip_stretches, seated
 from snncc.mapping.tiling import SLACK, Limits, Tile, limits_of, tiled
 from snncc.mapping.views import NOWHERE
 from snncc.targets.load import Target
@@ -36,7 +37,7 @@ BALANCE = 4.0
 """How many times the mean operations of a core the busiest may have, as far as cuts can help it."""
 
 
-def place(
+def place(  # noqa: PLR0913 - the options of a mapping
     graph: Graph,
     target: Target,
     traffic: Mapping[str, Array] | None = None,
@@ -45,17 +46,19 @@ def place(
     sites: Sites = USUAL_SITES,
     inputs_on_cores: bool = False,
     balance: float = BALANCE,
+    refine: bool = False,
 ) -> Placement:
     """Return a placement of an integer step graph.
 
     ``traffic`` is, by value, how often each place is sent (spikes counted on data, in the value's
     shape, or one number); every place counts once where it is not given. No core is given more
-    than ``balance`` times the mean operations, if the cut can help it. Raises ``SnnccError``
+    than ``balance`` times the mean operations, if the cut can help it. With ``refine`` Mt-KaHyPar,
+    where it is installed, may choose the cores of a chip. Raises ``SnnccError``
     with every layer that does not fit, by how much, and what would help.
     """
     try:
         net = net_of(graph, sites=sites, inputs_on_cores=inputs_on_cores)
-        placement = place_net(net, target, traffic or {}, weight_bits, balance)
+        placement = place_net(net, target, traffic or {}, weight_bits, balance, refine)
     except UnmappedError as fault:
         diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
         raise SnnccError(diagnostic) from None
@@ -68,6 +71,7 @@ def place_net(
     traffic: Mapping[str, Any],
     weight_bits: int = 8,
     balance: float = BALANCE,
+    refine: bool = False,
 ) -> Placement:
     """Return a placement of populations; see ``place``."""
     rates = {value: float(np.mean(array)) for value, array in traffic.items()}
@@ -81,12 +85,27 @@ def place_net(
         drafts += _finer(net, limits, weight_bits, traffic)
     few = SLACK * min(len(draft.cores) for draft in drafts)
     best = min((d for d in drafts if len(d.cores) <= few), key=lambda d: d.cost)
-    seating = seated(len(best.cores), best.senders, best.receivers, best.traffic, target)
-    cores = (
-        Core(seat, tuple(tiles.part for tiles in own))
-        for seat, own in zip(seating.seats, best.cores, strict=True)
-    )
-    return Placement(target.name, tuple(cores), seating.chip_columns)
+    return _on_chips(best, target, refine)
+
+
+def _on_chips(draft: _Draft, target: Target, refine: bool) -> Placement:
+    """Seat the cores; with ``refine`` a partitioner may bring others together on a chip."""
+    most = target.limits["cores"].value
+    edges = between(draft.senders, draft.receivers, draft.traffic)
+    stretches = chip_stretches(len(draft.cores), edges, most)
+    cores = list(draft.cores)
+    if refine:
+        chip = refined_chips(len(cores), edges, stretches, most)
+        order = np.argsort(chip, kind="stable")
+        rank = np.argsort(order, kind="stable")
+        cores = [cores[n] for n in order]
+        edges = (rank[edges[0]], rank[edges[1]], edges[2])
+        stops = [int(n) for n in np.bincount(chip).cumsum()]
+        stretches = list(zip([0, *stops[:-1]], stops, strict=True))
+    seating = seated(stretches, edges, target)
+    seats = zip(seating.seats, cores, strict=True)
+    placed = tuple(Core(seat, tuple(tile.part for tile in own)) for seat, own in seats)
+    return Placement(target.name, placed, seating.chip_columns)
 
 
 @dataclass(frozen=True)

@@ -120,3 +120,29 @@ NOT_FOR_SIMULATOR = rule(
     ```
     """,
 )
+NO_PARTITIONER = rule(
+    "SNN916",
+    "partitioner-not-installed",
+    Severity.ERROR,
+    """
+    Chips were to be chosen by Mt-KaHyPar, and the package `mtkahypar` is not installed.
+
+    It is optional: without it, chips are stretches of the network, cut where the least crosses.
+
+    Fails, without the package:
+
+    ```python
+    from snncc.mapping.place import place
+
+    place(graph, target, refine=True)
+    ```
+
+    Mended, or after `pip install 'snncc[mapping]'`:
+
+    ```python
+    from snncc.mapping.place import place
+
+    place(graph, target)
+    ```
+    """,
+)

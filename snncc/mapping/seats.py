@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from snncc.ir.graph import Array
 from snncc.mapping.placement import Seat
 from snncc.targets.load import Target
+
+Edges: TypeAlias = tuple[Array, Array, Array]
+"""Senders, receivers and what is sent, side by side."""
 
 SWAPS = 150
 """The most swaps tried on one chip."""
@@ -28,11 +32,15 @@ class Seating:
     chip_columns: int
 
 
-def seated(count: int, senders: Array, receivers: Array, traffic: Array, target: Target) -> Seating:
-    """Return seats for so many cores, ``traffic`` being sent from ``senders`` to ``receivers``."""
+def between(senders: Array, receivers: Array, traffic: Array) -> Edges:
+    """Return (senders, receivers, traffic) of what leaves its core."""
     apart = senders != receivers
-    edges = (senders[apart], receivers[apart], traffic[apart].astype(np.float64))
-    stretches = chip_stretches(count, edges, target.limits["cores"].value)
+    return senders[apart], receivers[apart], traffic[apart].astype(np.float64)
+
+
+def seated(stretches: list[tuple[int, int]], edges: Edges, target: Target) -> Seating:
+    """Return seats for cores whose chips are ``stretches`` of their order."""
+    count = stretches[-1][1] if stretches else 0
     columns = max(1, math.isqrt(max(0, len(stretches) - 1)) + 1)
     chips = [_winding(n, columns) for n in range(len(stretches))]
     yard = _Yard(target, columns)
@@ -47,9 +55,7 @@ def seated(count: int, senders: Array, receivers: Array, traffic: Array, target:
     return Seating(yard.seats(chip_of, x, y), columns)
 
 
-def chip_stretches(
-    count: int, edges: tuple[Array, Array, Array], most: int
-) -> list[tuple[int, int]]:
+def chip_stretches(count: int, edges: Edges, most: int) -> list[tuple[int, int]]:
     """Return the stretches of cores that share a chip: the fewest chips, the least traffic between.
 
     ``best[k, j]`` is the most traffic that the first ``j`` cores keep inside ``k`` chips.
@@ -72,7 +78,7 @@ def chip_stretches(
     return stretches[::-1]
 
 
-def _inside(count: int, edges: tuple[Array, Array, Array], most: int) -> Array:
+def _inside(count: int, edges: Edges, most: int) -> Array:
     """Return the traffic inside the ``n + 1`` cores before ``stop``, ``[stop, n]``."""
     low, high = np.minimum(*edges[:2]), np.maximum(*edges[:2])
     near = high - low < most
@@ -124,7 +130,7 @@ class _Yard:
         return tuple(seats)
 
 
-def _improve(x: Array, y: Array, own: range, edges: tuple[Array, Array, Array]) -> None:
+def _improve(x: Array, y: Array, own: range, edges: Edges) -> None:
     """Swap seats within one chip, best swap first, until none shortens the ways; in place."""
     senders, receivers, traffic = edges
     a, n = own.start, len(own)
@@ -148,7 +154,7 @@ def _improve(x: Array, y: Array, own: range, edges: tuple[Array, Array, Array]) 
             axis[[a + i, a + j]] = axis[[a + j, a + i]]
 
 
-def _pull(x: Array, y: Array, own: range, edges: tuple[Array, Array, Array]) -> _Pull:
+def _pull(x: Array, y: Array, own: range, edges: Edges) -> _Pull:
     s, r, w = edges
     mine = (s >= own.start) & (s < own.stop)
     core = np.where(mine, s, r) - own.start
