@@ -180,6 +180,9 @@ def test_the_digits_pair_on_real_images(snncc: Snncc, prices: str) -> None:
     assert "A (spikingformer-cifar-2-64) costs less: " in text
     assert "B is not spike-driven: 8 layers read what is no spike" in text
     assert "as an ANN" in text
+    if prices == "counted-45nm":
+        documented = (SCHEMAS.parent / "energy.md").read_text("utf-8")
+        assert text[: text.index("\nA: counted-45nm, fp32")] in documented
 
 
 @pytest.mark.parametrize(
