@@ -10,6 +10,7 @@ from typing import Any
 from snncc.artefact import Artefact, check_destination, sha256_of, write_artefact
 from snncc.backends.report.build import Report, build_report, report_document
 from snncc.backends.report.demands import Demand, demands, demands_document, demands_line
+from snncc.backends.report.ends import ends_document, ends_text
 from snncc.backends.report.placed import Placed, placed, placed_document, placed_text
 from snncc.backends.report.table import paragraph
 from snncc.backends.report.text import report_text
@@ -170,6 +171,7 @@ def deployment_document(
         "calibrated": compiled.calibrated,
         "linear_chains": chains_document(compiled.checked),
         "timing": timing_document(compiled.pipeline, compiled.sites),
+        "ends": ends_document(report, compiled.target, compiled.sites) if report else [],
         "demands": demands_document(_demands(compiled)),
         "placement": placed_document(where) if isinstance(where, Placed) else None,
         "quantization": {
@@ -222,7 +224,9 @@ def deployment_text(
     line = demands_line(_demands(compiled), compiled.target.name)
     needs = f"\n{paragraph(line, '  ')}" if line else ""
     stands = f"\n{placed_text(where)}" if isinstance(where, Placed) else ""
-    return report_text(report, timing_text(compiled.pipeline, compiled.sites) + needs + stands)
+    ends = ends_text(ends_document(report, compiled.target, compiled.sites))
+    timing = timing_text(compiled.pipeline, compiled.sites)
+    return report_text(report, "".join([timing, needs, ends and f"\n{ends}", stands]))
 
 
 def _demands(compiled: Compiled) -> tuple[Demand, ...]:

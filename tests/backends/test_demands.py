@@ -57,7 +57,7 @@ def test_each_feature_is_named_with_its_places() -> None:
     assert of(graph) == (
         Demand(
             "programmable_neurons",
-            "programmable neurons for 1 product of computed values",
+            "programmable neurons for 1 product of computed values, as in attention",
             ("net.m",),
             assumed=False,
         ),
@@ -74,7 +74,7 @@ def test_each_feature_is_named_with_its_places() -> None:
 def test_an_assumption_of_the_target_is_said() -> None:
     found = of(network(gated=True, bias=70001))
     assert demands_line(found, "loihi2") == (
-        "takes of loihi2: programmable neurons for 1 product of computed values; "
+        "takes of loihi2: programmable neurons for 1 product of computed values, as in attention; "
         "biases in neuron state for 1 layer (assumed of the target)"
     )
     assert demands_document(found)[1] == {

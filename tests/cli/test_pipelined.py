@@ -95,6 +95,26 @@ def test_a_compile_says_when_answers_come(snncc: Snncc, compliant: Path, samples
     assert "what waits" in Path("out/report.md").read_text()
 
 
+def test_both_ends_are_priced_both_ways(snncc: Snncc, compliant: Path, samples: Path) -> None:
+    """The encoder and the head, each on the host and on the chip, whichever was chosen."""
+    compiled(snncc, compliant, "--data", samples, "--encoder", "host")
+    report = json.loads(Path("out/report.json").read_text())
+    rows = {row["path"]: row for row in report["products"]}
+    assert [(e["end"], e["runs_on"]) for e in report["ends"]] == [
+        ("encoder", "host"),
+        ("head", "host"),
+    ]
+    for end in report["ends"]:
+        row = rows[end["path"]]
+        assert end["synaptic_ops"] == row["synaptic_ops"] > 0
+        assert end["host_energy_mj"] == row["energy_mj"]["counted-45nm"]
+        assert end["chip_energy_mj"] == pytest.approx(row["synaptic_ops"] * 23.6e-9)
+        assert end["chip_prices"] == "loihi1"
+    text = Path("out/report.md").read_text()
+    assert "encoder patch_embed.block0_conv, on the host: " in text
+    assert "(synapses alone, at the price of loihi1)" in " ".join(text.split())
+
+
 def test_ends_on_the_host_are_kept_in_the_artefact(snncc: Snncc, compliant: Path) -> None:
     usual, done = compiled(snncc, compliant)
     assert "pipelined: an answer" in done.err

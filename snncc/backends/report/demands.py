@@ -70,7 +70,8 @@ def _demands(found: tuple[Diagnostic, ...], features: Features) -> Iterator[Dema
     }
     programmable = features.programmable_neurons.assumed
     if products := by_rule.get(UNPROGRAMMABLE.code):
-        what = f"programmable neurons for {count_of(len(products), 'product')} of computed values"
+        products_of = f"{count_of(len(products), 'product')} of computed values, as in attention"
+        what = f"programmable neurons for {products_of}"
         yield Demand("programmable_neurons", what, _paths(products), programmable)
     if neurons := by_rule.get(FIXED_NEURON.code):
         what = f"programmable neurons for {count_of(len(neurons), 'layer')}"
