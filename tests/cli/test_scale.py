@@ -19,6 +19,7 @@ import pytest
 
 from snncc.execute.shards import plan
 from snncc.execute.shards.run import Here
+from snncc.ir.interpret import interpret
 
 Snncc = Callable[..., Any]
 
@@ -129,7 +130,6 @@ def test_a_mismatch_is_the_first_of_all_shards(
     from snncc.backends import simulate as lane
 
     seen = iter(range(100))
-    interpret = lane.interpret
 
     def wrong(graph: Any, x: Any) -> Any:
         values = interpret(graph, x)

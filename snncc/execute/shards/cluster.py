@@ -249,7 +249,7 @@ def _require_answer(address: str, loop: LoopRunner) -> None:
 
 def _check_versions(client: Client) -> None:
     """Raise ``SnnccError`` where scheduler or workers have no snncc, or another version."""
-    here = metadata.version("snncc")
+    here = _version_here()
     found = dict(client.run(metadata.version, "snncc", on_error="return"))
     try:
         found["the scheduler"] = client.run_on_scheduler(metadata.version, "snncc")
@@ -261,6 +261,10 @@ def _check_versions(client: Client) -> None:
             hint = f"install snncc {here} there, and start it again"
             message = f"{place} has {what}, wanted {here} as here"
             raise SnnccError(UNFIT_WORKER.at(Source(), message, hint=hint))
+
+
+def _version_here() -> str:
+    return metadata.version("snncc")
 
 
 def _unreachable(address: str, reason: str, hint: str) -> SnnccError:
