@@ -15,16 +15,16 @@ DOES_NOT_FIT = rule(
     more input axons, or more synaptic memory, than a core has, the layer cannot be mapped. The
     message says which limit, what the smallest part needs, and what a core has.
 
-    Fails, where one neuron alone reads 4 608 others and a core takes 4 096 input axons:
+    Fails, where one place reads 1 152 neurons and a core of the target takes 1 000 input axons:
 
     ```sh
-    snncc compile arch:spikingformer-8-512 --target loihi1
+    snncc compile model.pth.tar --target ./few-axons.toml
     ```
 
-    Mended, on a target without that limit, or with fewer channels:
+    Mended, on a target with more of them, or none given:
 
     ```sh
-    snncc compile arch:spikingformer-8-512 --target loihi2
+    snncc compile model.pth.tar --target loihi2
     ```
     """,
 )
@@ -62,17 +62,22 @@ BAD_PLACEMENT = rule(
     neuron stands on exactly one core, that every core has a seat of its own on the mesh, and every
     limit of a core and of a chip.
 
-    Fails, because the file was changed by hand:
+    Fails, because it says of no core where it is:
 
-    ```sh
-    sed -i s/slot/slots/ build/model/placement.json
-    snncc simulate build/model --input test.npz
+    ```python
+    from snncc.mapping.placement import from_document
+
+    from_document({"schema": "snncc.placement/1", "cores": [{"parts": []}]})
     ```
 
     Mended:
 
-    ```sh
-    snncc compile model.pth.tar --target loihi2 -o build/model
+    ```python
+    from pathlib import Path
+
+    from snncc.mapping.placement import read_placement
+
+    read_placement(Path("build/model/placement.json"))
     ```
     """,
 )

@@ -10,7 +10,8 @@ from snncc.targets.load import Target
 
 def target_list(targets: Sequence[Target]) -> str:
     """Return one line a target."""
-    return "".join(f"{target.name:<10} {target.title}\n" for target in targets)
+    width = max((len(target.name) for target in targets), default=0)
+    return "".join(f"{target.name:<{width}}  {target.title}\n" for target in targets)
 
 
 def target_text(target: Target) -> str:
