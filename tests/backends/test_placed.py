@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from torch import Tensor, nn
 
+import snncc
+from snncc.artefact import read_artefact
 from snncc.backends.report.placed import Placed, placed, placed_document, placed_line, placed_text
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.ir import domain as dom
@@ -18,7 +23,8 @@ from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, Output, Readout, Re
 from snncc.ir.sites import Sites
 from snncc.ir.substeps import Thermometer
 from snncc.mapping.check import require_placement
-from snncc.mapping.placement import from_document, to_document
+from snncc.mapping.placement import from_document, read_placement, to_document
+from snncc.models.neuron import LIF
 from snncc.targets.load import load_target
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -125,3 +131,53 @@ def test_sub_steps_are_compiled_but_placed_nowhere() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SnnccError, match=r"\[SNN420\] the smallest part of `o` needs 36 input"):
         found(axons_in_per_core=35)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.fc, self.head = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.first, self.second = LIF(v_threshold=0.1), LIF()
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.first(self.stem(x.expand(3, *x.shape)))
+        return self.head(self.second(self.fc(spikes))).mean(0)
+
+
+def test_compile_writes_a_placement_that_the_checker_reads(tmp_path: Path) -> None:
+    data = torch.rand(5, 4, generator=torch.Generator().manual_seed(1))
+    snncc.compile(Net(), torch.zeros(1, 4), target="loihi2", data=data, output=tmp_path / "a")
+    artefact = read_artefact(tmp_path / "a")
+    placement = read_placement(tmp_path / "a" / "placement.json")
+    usage = require_placement(artefact.integer, placement, load_target("loihi2"))
+    assert int(usage.neurons.sum()) == 16
+    report = artefact.documents["report.json"]["placement"]
+    assert (report["cores"], report["chips"]) == (1, 1)
+    assert report["machine"]["operations"] > 0
+    assert "placed: 1 core on 1 chip of loihi2" in artefact.documents["report.md"]
+
+
+class Forked(Net):
+    """Two layers read the first: each of its neurons sends to two populations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other, self.third = nn.Linear(8, 8), LIF()
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.first(self.stem(x.expand(3, *x.shape)))
+        both = torch.cat([self.second(self.fc(spikes)), self.third(self.other(spikes))], -1)
+        return both.mean(0)
+
+
+def test_compile_refuses_what_does_not_fit_and_writes_nothing(tmp_path: Path) -> None:
+    own = tmp_path / "few.toml"
+    text = (resources.files("snncc.targets") / "loihi2.toml").read_text(encoding="utf-8")
+    few = 'axons_out_per_core = { value = 1, per = "core", source = "mine" }'
+    own.write_text(text.replace("[limits]", f"[limits]\n{few}"), encoding="utf-8")
+    with pytest.raises(SnnccError) as error:
+        snncc.compile(Forked(), torch.zeros(1, 4), target=str(own), output=tmp_path / "a")
+    assert {d.rule.code for d in error.value.diagnostics} == {"SNN420"}
+    assert "needs 2 output axons, a core has 1" in str(error.value)
+    assert not (tmp_path / "a").exists()
