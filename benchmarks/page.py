@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import textwrap
 from pathlib import Path
 
 from timing import FOLDER, table
@@ -47,14 +48,12 @@ def _section(name: str, title: str) -> str:
 
 
 def _markdown(docstring: str) -> str:
-    """Return a docstring as Markdown: its commands are fenced."""
-    lines, fenced = [], False
-    for line in docstring.splitlines():
-        if line.startswith("    ") != fenced and line:
-            lines.append("```" if fenced else "```sh")
-            fenced = not fenced
-        lines.append(line.removeprefix("    "))
-    return "\n".join(lines + ["```"] * fenced)
+    """Return a docstring as Markdown: its paragraphs of commands are fenced."""
+    paragraphs = docstring.split("\n\n")
+    return "\n\n".join(
+        f"```sh\n{textwrap.dedent(part)}\n```" if part.startswith("    ") else part
+        for part in paragraphs
+    )
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
-from snncc.ir.graph import Graph, IRError
+from snncc.execute.values import Product
+from snncc.ir.graph import Graph, IRError, Op
 from snncc.ir.interpret import interpret
 from snncc.ir.text import parse
 
@@ -73,6 +76,54 @@ def test_results_do_not_depend_on_the_batch() -> None:
     whole = Executor(graph).run(x).output
     parts = [Executor(graph).run(x[i : i + 1]).output for i in range(6)]
     assert np.array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("block", [1, 2, 4, 6, 100])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_do_not_depend_on_blocks_or_threads(block: int, threads: int) -> None:
+    graph = network()
+    x = np.random.default_rng(3).random((6, 2, 6, 6))
+    names = [op.name for op in graph.ops]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    run = Executor(graph, block=block).run(x, keep=names)
+    torch.set_num_threads(before)
+    want = Executor(graph).run(x, keep=names)
+    assert np.array_equal(run.output, want.output)
+    assert run.potentials == want.potentials
+    assert all(np.array_equal(run.values[name], want.values[name]) for name in names)
+
+
+def test_an_observer_sees_what_the_interpreter_computes() -> None:
+    graph = network(1)
+    x = np.random.default_rng(4).random((5, 2, 6, 6))
+    want = interpret(graph, x)
+    seen: dict[str, list[np.ndarray]] = {}
+
+    def observe(op: Op, shown: Seen) -> None:
+        seen.setdefault(op.name, []).append(shown.result)
+        for name, value in zip(op.inputs, shown.inputs, strict=True):
+            assert value.shape[-len(graph.type_of(name).shape) :] == graph.type_of(name).shape
+        if op.kind == "integer_neuron":
+            axes = tuple(range(2, shown.result.ndim))
+            assert np.array_equal(shown.firing.spikes, shown.result.sum(axis=axes))
+            assert np.array_equal(shown.firing.active, (shown.inputs[0] != 0).sum(axis=axes))
+
+    Executor(graph, block=2).run(x, observe=observe)
+    for op in graph.ops:
+        axis = int(want[op.name].ndim > len(graph.type_of(op.name).shape) + 1)
+        assert np.array_equal(np.concatenate(seen[op.name], axis=axis), want[op.name]), op.name
+
+
+@pytest.mark.parametrize("shapes", [((40, 3), (3, 40), (40, 3)), ((3, 40), (40, 4), (4, 50))])
+def test_three_factors_are_multiplied_in_either_order(shapes: tuple[tuple[int, ...], ...]) -> None:
+    """(a b) c where one order is cheaper, and where the other is."""
+    rng = np.random.default_rng(5)
+    a, b, c = (rng.integers(0, 9, (4, 2, *s)) for s in shapes)
+    product = Product(a, b, (8, 8), np.int32)
+    want = (a @ b) @ c
+    assert np.array_equal(product.times(c, 8, np.int32).settled(), want)
+    assert np.array_equal(product.settled(), a @ b)
 
 
 def test_reports_the_potentials_that_occurred() -> None:
