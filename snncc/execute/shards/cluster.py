@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from importlib import metadata
@@ -114,7 +115,9 @@ class Cluster:
                     seconds, result = self._result(future, span)
                     plan.took(span, seconds)
                     yield span, result
-        except (OSError, CancelledError) as fault:
+        except CancelledError as fault:
+            raise self._lost("it went away") from fault
+        except OSError as fault:
             raise self._lost(f"it went away: {_words(fault)}") from fault
         finally:
             with contextlib.suppress(Exception):
@@ -204,15 +207,18 @@ def workers_here(count: int) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Set what Dask does, and keep its own log off the screen: a fault is a diagnostic."""
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
+    """Set what Dask does, and keep its log and warnings off the screen: a fault is a diagnostic."""
+    known = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    levels = {name: logging.getLogger(name).level for name in known}
+    for name in known:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        with dask.config.set(_SETTINGS):
+        with dask.config.set(_SETTINGS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextlib.contextmanager
