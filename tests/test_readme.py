@@ -36,7 +36,7 @@ def test_the_commands_run_in_the_order_shown(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples" / "digits", tmp_path / "digits")
     (block,) = [b for b in blocks("sh") if "snncc check" in b]
     commands = [line for line in block.splitlines() if line.startswith("snncc ")]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for line in commands:
         done = snncc(line, tmp_path / "digits")
         assert done.returncode == 0, f"{line}\n{done.stderr}"
