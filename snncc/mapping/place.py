@@ -77,6 +77,8 @@ def place_net(
     rates = {value: float(np.mean(array)) for value, array in traffic.items()}
     limits = limits_of(target)
     tiles = tiled(net, limits, weight_bits, rates)
+    if not tiles:
+        return Placement(target.name, ())
     if len(tiles) > SMALL:
         limits = limits.with_work(balance * sum(t.needs.operations for t in tiles) / len(tiles))
         tiles = tiled(net, limits, weight_bits, rates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -119,6 +120,20 @@ def test_what_the_host_runs_is_on_no_core(sites: Sites, on_cores: set[str]) -> N
     require_placement(graph(), again, result.target)
     assert result.run is not None
     assert int(result.run.loads.from_host.sum()) > 0
+
+
+def test_a_network_may_leave_the_chip_empty() -> None:
+    """All neurons are the encoder's, and the host runs that."""
+    kept = [op for op in graph().ops if op.name not in ("d", "o", "f", "l")]
+    alone = Graph(
+        tuple(replace(op, inputs=("s",)) if op.name == "r" else op for op in kept),
+        graph().weights, "step", 3,
+    )  # fmt: skip
+    result = placed(alone, load_target("loihi2"), Sites("host", "host"), 8, SAMPLE)
+    assert isinstance(result, Placed)
+    assert result.placement.cores == ()
+    assert placed_text(result) == "placed: nothing runs on loihi2, all of it on the host\n"
+    assert placed_document(result)["machine"] is None
 
 
 def test_sub_steps_are_compiled_but_placed_nowhere() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
 from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.diagnostics.render import printable
 from snncc.energy.price import MJ_PER_PJ
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.sites import Sites
@@ -55,7 +56,9 @@ def placed(
             raise
         return _unplaced(refusal)
     usage = require_placement(graph, found, target, weight_bits)
-    run = None if sent is None else run_machine(net, found, streamed(net, sent), target)
+    run = None
+    if sent is not None and found.cores:
+        run = run_machine(net, found, streamed(net, sent), target)
     return Placed(target, found, usage, run)
 
 
@@ -88,15 +91,19 @@ def _uses(found: Placed) -> Iterator[tuple[str, int | None, float, int, int]]:
 
 def placed_text(found: Placed) -> str:
     """Return the placement for people, in at most 100 columns."""
-    lines = [paragraph(placed_line(found), "  "), _uses_table(found)]
+    lines = [paragraph(placed_line(found), "  ")]
+    lines += [_uses_table(found)] if found.placement.cores else []
+    lines += _attention_text(found)
     if found.run is not None:
-        lines += [_run_text(found.run), *_energy_text(found.run)]
+        lines += [_run_text(found, found.run), *_energy_text(found.run)]
     return "".join(lines)
 
 
 def placed_line(found: Placed) -> str:
     """Return cores and chips in one sentence."""
     cores = len(found.placement.cores)
+    if not cores:
+        return f"placed: nothing runs on {found.target.name}, all of it on the host"
     seats = found.target.limits["cores"].value * found.placement.chips
     return (
         f"placed: {count_of(cores, 'core')} on {count_of(found.placement.chips, 'chip')} of "
@@ -118,19 +125,38 @@ def _uses_table(found: Placed) -> str:
     return table(columns, rows)
 
 
-def _run_text(run: MachineReport) -> str:
+def _attention_text(found: Placed) -> Iterator[str]:
+    """Say where products of computed values are counted, if there are any."""
+    bits = found.usage.counter_bits
+    if not bits.any():
+        return
+    adds = "" if found.run is None else f", {si(int(found.run.loads.products.sum()))} additions"
+    yield paragraph(
+        f"attention: products of computed values are counted by programmable neurons, on the cores "
+        f"that use them: {si(int(bits.sum()))}bit of counters on "
+        f"{count_of(int((bits > 0).sum()), 'core')}{adds}",
+        "  ",
+    )
+
+
+def _run_text(found: Placed, run: MachineReport) -> str:
     times = run.times
     step = int(times.step_ns.argmax())
     where = f" of {times.where[step]}" if times.where[step] else ""
+    if times.where[step].startswith("core "):
+        core = found.placement.cores[int(times.where[step].removeprefix("core "))]
+        held = list(dict.fromkeys(part.population for part in core.parts))
+        more = f" and {len(held) - 2} more" if len(held) > 2 else ""
+        where += f" ({', '.join(held[:2])}{more})"
     left = f"; not counted, since no constant is published: {', '.join(times.omitted)}"
     text = (
         f"one sample, in a stream of samples: {len(times.step_ns)} steps take "
         f"{_time(float(times.step_ns.sum()))} (estimated), the longest "
         f"{_time(float(times.step_ns[step]))}, bound by {times.binding[step]}{where}; "
         f"{si(run.operations)} operations, {si(run.packets)} messages between cores over "
-        f"{si(run.hops)} hops, {si(int(run.ways.crossings.sum()))} of them to another chip"
+        f"{si(run.hops)} hops, {si(int(run.ways.crossings.sum()))} of the messages to another chip"
     )
-    return paragraph(text + (left if times.omitted else ""), "  ")
+    return paragraph(printable(text + (left if times.omitted else "")), "  ")
 
 
 def _energy_text(run: MachineReport) -> Iterator[str]:
