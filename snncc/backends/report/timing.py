@@ -30,10 +30,12 @@ def timing_line(pipeline: Pipeline, sites: Sites) -> str:
     """Return latency, interval and memory in one sentence."""
     memory = sum(line.memory_bits for line in pipeline.buffers)
     each = f", each step {pipeline.substeps} sub-steps long" if pipeline.substeps > 1 else ""
+    lines = f"{count_of(len(pipeline.buffers), 'delay line')} of {_bits(memory)}"
+    lines = lines if memory else "nothing waits"
     return (
         f"pipelined: an answer {pipeline.latency} clock steps after its first frame, a new sample "
-        f"every {pipeline.interval}{each}; {count_of(len(pipeline.buffers), 'delay line')} of "
-        f"{_bits(memory)}; encoder on the {sites.encoder}, head on the {sites.head}"
+        f"every {pipeline.interval}{each}; {lines}; "
+        f"encoder on the {sites.encoder}, head on the {sites.head}"
     )
 
 
