@@ -6,6 +6,9 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -295,3 +298,31 @@ def test_a_cluster_that_goes_away_ends_the_run(
 def test_workers_of_this_machine(snncc: Snncc, artefact: Path, many: Path) -> None:
     command = ("energy", artefact, "--data", many, "--format", "json")
     assert document(snncc(*command, "--workers", 2)) == document(snncc(*command))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_workers_quietly_and_keeps_what_is_done(
+    snncc: Snncc, artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal goes to the whole group of processes, as from a terminal."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = tmp_path / "cache" / "snncc" / "runs"
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).random((20_000, 1, 8, 8), np.float32))
+    call = ["energy", str(artefact), "--data", str(tmp_path / "x.npy"), "--format", "json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "snncc", *call, "--workers", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as running:  # fmt: skip
+        deadline = time.monotonic() + 100
+        while not list(place.glob("*/*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert "samples are done and kept in" in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 3
+    again = snncc(*call)
+    assert "resumed: " in again.err
+    assert document(again) == document(snncc(*call))
+    assert list(place.iterdir()) == []

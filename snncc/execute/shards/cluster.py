@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from importlib import metadata
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -226,7 +227,9 @@ def _loop() -> Iterator[LoopRunner]:
     """Start a thread for connections, which Ctrl-C does not reach, nor the workers it starts.
 
     Threads and processes inherit which signals they block; here the main thread hears all of them.
+    Python's resource tracker unblocks them in the thread that starts it, so it is started before.
     """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         loop = LoopRunner()
