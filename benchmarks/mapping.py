@@ -2,10 +2,12 @@
 
     python benchmarks/mapping.py                      # the four of the table
     python benchmarks/mapping.py spikingformer-8-512  # some network of the zoo
+    python benchmarks/mapping.py meta-spikeformer-8-384:unmerged  # chains of layers kept
 
 Method. Each network gets a process of its own with one thread. It is built with random weights
 whose layers of neurons fire at about 12 % (`networks.py`), brought into integers with its linear
-chains merged, as `snncc compile` does, and run on one image of noise. Then are timed:
+chains merged, as `snncc compile` does (but for `:unmerged`), and run on one image of noise. Then
+are timed:
 
 - map: cutting, merging and seating, with the measured spikes as traffic
 - check: the independent checker, which has to find nothing
@@ -35,6 +37,7 @@ RESULTS = HERE / "mapping.json"
 TABLE = HERE.parent / "docs" / "mapping-full-size.md"
 NETWORKS = (
     "spikingformer-8-384", "spikingformer-8-512", "spikingformer-8-768", "meta-spikeformer-8-384",
+    "meta-spikeformer-8-384:unmerged",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -109,14 +112,25 @@ def integers(name: str, target: Any) -> Any:
     """Return a network of the zoo in the integers of a target, its layers firing."""
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415
-    from full_size import Stages, _to_floats  # noqa: PLC0415
     from networks import lively  # noqa: PLC0415
 
+    from snncc.frontends.torch_export import trace  # noqa: PLC0415
+    from snncc.passes import FRONT  # noqa: PLC0415
+    from snncc.passes.base import run_passes  # noqa: PLC0415
+    from snncc.passes.canonicalise import Canonicalise  # noqa: PLC0415
+    from snncc.passes.fold_batch_norm import FoldBatchNorm  # noqa: PLC0415
+    from snncc.passes.fold_scales import FoldScales  # noqa: PLC0415
+    from snncc.passes.merge_linear_chains import MergeLinearChains  # noqa: PLC0415
     from snncc.passes.quantize import Calibration, Quantize  # noqa: PLC0415
 
     torch.set_num_threads(1)
-    model = lively(name)
-    folded, _ = _to_floats(Stages(), model)
+    network, _, form = name.partition(":")
+    model = lively(network)
+    graph = run_passes(trace(model.module, model.example_inputs), FRONT).graph
+    if form != "unmerged":
+        graph = MergeLinearChains().run(graph).graph
+    fold = (FoldScales(), FoldBatchNorm(), FoldScales(), Canonicalise())
+    folded = run_passes(graph, fold).graph
     sample = np.random.default_rng(0).random(tuple(model.example_inputs[0].shape))
     quantize = Quantize(target.arithmetic, target.features, Calibration(sample))
     return quantize.quantize(folded)[0]

@@ -12,10 +12,10 @@ DOES_NOT_FIT = rule(
     A layer has no cut into parts that each keep the limits of one core.
 
     Parts are boxes of places. The smallest part is one place of one channel: if even that needs
-    more input axons, or more synaptic memory, than a core has, the layer cannot be mapped. The
-    message says which limit, what the smallest part needs, and what a core has.
+    more axons, or more memory for weights or counters, than a core has, the layer cannot be
+    mapped. The message says which limit, what the smallest part needs, and what a core has.
 
-    Fails, where one place reads 1 152 neurons and a core of the target takes 1 000 input axons:
+    Fails, where every neuron is read by three layers and a core of the target has two output axons:
 
     ```sh
     snncc compile model.pth.tar --target ./few-axons.toml
