@@ -85,7 +85,7 @@ class MachineReport:
 
 
 def run_machine(
-    net: Net, placement: Placement, activity: Activity, target: Target
+    net: Net, placement: Placement, activity: Activity, target: Target, weight_bits: int = 8
 ) -> MachineReport:
     """Return what the placed network does under an activity, step by step.
 
@@ -93,7 +93,7 @@ def run_machine(
     """
     loads = count_loads(net, placement, activity)
     ways = routes(placement, target.mesh, loads.senders, loads.receivers, loads.sent)
-    times = step_times(placement, loads, ways, target)
+    times = step_times(placement, loads, ways, target, weight_bits)
     priced = target if target.energy or not target.energy_of else load_target(target.energy_of)
     events = {key: EVENTS[key](loads, ways) for key in priced.energy}
     energy = {key: n * priced.energy[key].value for key, n in events.items()}

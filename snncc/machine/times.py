@@ -42,13 +42,17 @@ Place: TypeAlias = tuple[Array, tuple[str, ...]]
 """A term of each step, and where it is reached."""
 
 
-def step_times(placement: Placement, loads: Loads, ways: Routes, target: Target) -> Times:
-    """Return the times of the steps by the target's rule."""
+def step_times(
+    placement: Placement, loads: Loads, ways: Routes, target: Target, weight_bits: int = 8
+) -> Times:
+    """Return the times of the steps by the target's rule; every operation reads one weight."""
     rule = target.machine.timing.value if target.machine else "max_affine"
-    return _RULES[rule](placement, loads, ways, target)
+    return _RULES[rule](placement, loads, ways, target, weight_bits)
 
 
-def _max_affine(placement: Placement, loads: Loads, ways: Routes, target: Target) -> Times:
+def _max_affine(
+    placement: Placement, loads: Loads, ways: Routes, target: Target, weight_bits: int
+) -> Times:
     speed = {key: fact.value for key, fact in target.speed.items()}
     terms: dict[str, Place] = {
         "dendrites": _busiest(_update_ns(loads, speed)),
@@ -56,7 +60,7 @@ def _max_affine(placement: Placement, loads: Loads, ways: Routes, target: Target
     }
     operations = sum(loads.operations.values()) + loads.products
     if "synaptic_memory_byte" in speed:
-        read = operations * (target.arithmetic.weight_bits.value / 8)
+        read = operations * (weight_bits / 8)
         terms["synaptic memory"] = _busiest(read * speed["synaptic_memory_byte"])
     if "link_packet" in speed:
         packets, links = ways.busiest()
@@ -80,7 +84,7 @@ def _is_known(term: str, speed: Mapping[str, float]) -> bool:
 
 
 def _generation_or_processing(
-    placement: Placement, loads: Loads, ways: Routes, target: Target
+    placement: Placement, loads: Loads, ways: Routes, target: Target, weight_bits: int
 ) -> Times:
     speed = {key: fact.value for key, fact in target.speed.items()}
     sending = _update_ns(loads, speed) + loads.messages_out * speed.get("message_out", 0.0)
@@ -141,7 +145,7 @@ def _ends(target: Target) -> dict[int, float]:
     return {1: one.value, 2: every.value} if one and every else {}
 
 
-_RULES: Mapping[str, Callable[[Placement, Loads, Routes, Target], Times]] = {
+_RULES: Mapping[str, Callable[[Placement, Loads, Routes, Target, int], Times]] = {
     "max_affine": _max_affine,
     "generation_or_processing": _generation_or_processing,
 }

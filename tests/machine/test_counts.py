@@ -214,6 +214,17 @@ def test_a_step_takes_as_long_as_its_slowest_term() -> None:
     assert times.omitted == ()
 
 
+def test_narrow_weights_are_read_faster() -> None:
+    graph = transformer(scores_first=False)
+    net, target = net_of(graph), load_target("loihi2")
+    activity, placement = activity_of(net, spikes(graph)), place(graph, target)
+    wide, narrow = (
+        run_machine(net, placement, activity, target, bits).times.terms for bits in (8, 4)
+    )
+    assert (narrow["synaptic memory"] * 2).tolist() == wide["synaptic memory"].tolist()
+    assert narrow["synapses"].tolist() == wide["synapses"].tolist()
+
+
 def test_energy_of_a_chip_without_any_is_labelled_as_the_others() -> None:
     graph = transformer(scores_first=False)
     net = net_of(graph)

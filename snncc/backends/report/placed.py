@@ -58,7 +58,7 @@ def placed(
     usage = require_placement(graph, found, target, weight_bits)
     run = None
     if sent is not None and found.cores:
-        run = run_machine(net, found, streamed(net, sent), target)
+        run = run_machine(net, found, streamed(net, sent), target, weight_bits)
     return Placed(target, found, usage, run)
 
 
