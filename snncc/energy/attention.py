@@ -24,10 +24,17 @@ class Block:
 
     @property
     def values_first(self) -> bool:
-        """Whether it computes ``Q (Kᵀ V)``, and so ``N D_k D_v / h`` for each of two products."""
+        """Whether it computes ``Q (Kᵀ V)``, and so ``N D_k D_v / h`` for each of two products.
+
+        Where a head is as wide as there are tokens, ``(Q Kᵀ) V`` takes as many: what tells them
+        apart is that Q, which stands on the left, is made by weights.
+        """
         wanted = self.tokens * self.width_k * self.width_v
-        matmuls = all(p.op == "matmul" for p in self.products)
-        return matmuls and all(p.dense_ops * p.heads == wanted for p in self.products)
+        if any(p.op != "matmul" or p.dense_ops * p.heads != wanted for p in self.products):
+            return False
+        square = self.tokens * self.products[0].heads
+        alike = square == self.width_k == self.width_v
+        return not alike or bool(self.products[-1].operands[0].weighted)
 
 
 def attention_blocks(graph: Graph) -> tuple[Block, ...]:

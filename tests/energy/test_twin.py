@@ -32,6 +32,17 @@ def test_vanilla_attention_is_the_same_in_either_order(nets: Any, values_first: 
     assert not_values_first(graph) == ("" if values_first else "attn")
 
 
+@pytest.mark.parametrize("values_first", [True, False])
+def test_the_order_is_known_where_a_head_is_as_wide_as_there_are_tokens(
+    nets: Any, values_first: bool
+) -> None:
+    """Both orders multiply equally often, as in the digits networks: 16 tokens, heads of 16."""
+    graph = nets.attention(values_first=values_first, tokens=4, width=4)
+    (block,) = attention_blocks(graph)
+    assert block.values_first is values_first
+    assert not_values_first(graph) == ("" if values_first else "attn")
+
+
 def test_each_layer_runs_once(nets: Any) -> None:
     graph = nets.attention(values_first=True, tokens=3, width=4)
     loads = {load.name: load for load in twin_loads(graph)}
