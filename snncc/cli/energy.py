@@ -187,7 +187,7 @@ def _rates(path: Path, checked: Checked) -> Any:
     try:
         return read_rates(path, checked.graph)
     except RateError as error:
-        message = f"`{path.name}` for {checked.name}: {error}"
+        message = f"`{path.name or path}` for {checked.name}: {error}"
         raise SnnccError(UNUSABLE_RATES.at(Source(file=str(path)), message)) from error
 
 

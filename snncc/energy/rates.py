@@ -101,10 +101,13 @@ def _today(name: str) -> str:
 
 
 def _checked(name: str, rate: object) -> float:
+    wrong = f"the rate of `{name}` is {rate!r}, wanted a number"
+    if isinstance(rate, bool):
+        raise RateError(wrong)
     try:
         value = float(rate)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise RateError(f"the rate of `{name}` is {rate!r}, wanted a number") from None
+        raise RateError(wrong) from None
     if not 0 <= value <= 1:
         raise RateError(f"the rate of `{name}` is {rate}, wanted a number from 0 to 1")
     return value

@@ -120,6 +120,7 @@ def changed(name: str, rate: object) -> list[tuple[str, object]]:
         (changed(SECOND, float("nan")), "is nan, wanted a number from 0 to 1"),
         (changed(SECOND, "much"), "is 'much', wanted a number"),
         (changed(SECOND, None), "is None, wanted a number"),
+        (changed(SECOND, True), "is True, wanted a number"),
         (changed(SECOND, [])[:2], "is [], wanted a number"),
         (rows_of("8-512", "name")[2:], "there is no rate of `patch_embed.proj1_conv`"),
         (rows_of("8-512", "name")[:54], "no rate of `block.0.attn.k_lif`, `block.0.attn.v_lif`"),
