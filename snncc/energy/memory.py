@@ -11,8 +11,10 @@ stride)`` taps an axis:
 - words: each spike read from one queue and written to another; ``s F`` weights, and each potential
   that they meet read and written; every bias; each neuron's potential read and written once a step.
 
-What reads no spikes is charged as a layer of an ANN: all multiplications, with one weight and one
-input read for each. A word costs what its memory's size says, linear between the sizes given.
+What reads no spikes is charged as a layer of an ANN: all multiplications, with one weight read for
+each. A convolution reads an input for each, too, and a linear reads every input once, so that a 1x1
+convolution costs more than the linear that computes the same. A word costs what its memory's size
+says, linear between the sizes given.
 """
 
 from __future__ import annotations
