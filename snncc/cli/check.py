@@ -70,19 +70,24 @@ def check(
     if searched is not None:
         findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
-        _tell(checked, findings, searched or [])
+        _tell(checked, findings, searched)
     else:
         result(RENDERERS[form](findings))
     return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
 
 
-def _tell(checked: Checked, findings: Findings, searched: list[dict[str, Any]]) -> None:
-    """Print for people: findings, witnesses, what the weights do not tell, and the table."""
+def _tell(checked: Checked, findings: Findings, searched: list[dict[str, Any]] | None) -> None:
+    """Print for people: findings, witnesses, what the weights do not tell, and the table.
+
+    ``searched`` is what became of each search for a witness, None where none was asked for.
+    """
     from snncc.backends.report.inspect import assumptions_text
     from snncc.backends.report.verdicts import verdict_text, witness_text
 
     show(*findings.everything)
-    for each in searched:
+    for each in searched or ():
         say(witness_text(each))
+    if searched is not None and not searched:
+        say("no witness to search for: no layer with weights has a finding that is not allowed")
     say(assumptions_text(checked.model))
     result(verdict_text(checked, findings))

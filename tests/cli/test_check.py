@@ -146,6 +146,12 @@ def test_a_clean_model_has_no_witnesses(snncc: Snncc, compliant: Path, tmp_path:
     assert not (tmp_path / "w.npz").exists()
 
 
+def test_a_search_that_has_nothing_to_search_says_so(snncc: Snncc, compliant: Path) -> None:
+    done = snncc("check", compliant, "--witness", "w.npz")
+    assert "no witness to search for: no layer with weights has a finding" in done.err
+    assert "witness" not in snncc("check", compliant).err
+
+
 def test_witnesses_need_weights_and_a_place(snncc: Snncc, tmp_path: Path) -> None:
     done = snncc("check", "arch:spikformer-cifar-4-384", "--witness", "w.npz")
     assert (done.code, done.out) == (2, "")
