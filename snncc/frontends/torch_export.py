@@ -92,7 +92,7 @@ def _export(
             program = torch.export.export(module, examples, strict=False)
             program = program.run_decompositions(_decompositions())
     except Exception as error:
-        fault = _export_fault(module, error)
+        fault = _export_fault(module, error, examples)
         errors = [d for d in found.findings if d.severity is Severity.ERROR]
         # What stands in for a neuron that cannot be read need not fit where the neuron would.
         raise SnnccError(*(errors or [fault])) from error
@@ -107,7 +107,7 @@ def _decompositions() -> dict[Any, Any]:
     return {einsum: torch.export.default_decompositions()[einsum]}
 
 
-def _export_fault(module: nn.Module, error: Exception) -> Diagnostic:
+def _export_fault(module: nn.Module, error: Exception, examples: tuple[Tensor, ...]) -> Diagnostic:
     frames = [(f.filename, f.lineno or 0) for f in traceback.extract_tb(error.__traceback__)]
     source = Source(_failing_module(module, error), *innermost(frames))
     if "DataDependent" in type(error).__name__ or "data-dependent" in str(error).lower():
@@ -115,7 +115,9 @@ def _export_fault(module: nn.Module, error: Exception) -> Diagnostic:
         return rules.DATA_DEPENDENT.at(source, message)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
-    return rules.UNTRACEABLE.at(source, f"the network cannot be traced: {reason}")
+    shapes = ", ".join(str(tuple(each.shape)) for each in examples)
+    hint = f"if a shape is wrong: the input was {shapes}, a batch of {BATCH} samples"
+    return rules.UNTRACEABLE.at(source, f"the network cannot be traced: {reason}", hint=hint)
 
 
 def _failing_module(module: nn.Module, error: Exception) -> str:

@@ -181,6 +181,7 @@ def test_shapes_that_do_not_meet_are_refused_at_their_line() -> None:
     assert found.source.module == "inner.1"
     assert found.source.line == line_of(BadShapes.forward, "x = conv(x)")
     assert "to have 4 channels, but got 8" in found.message
+    assert found.hint == "if a shape is wrong: the input was (2, 1, 8, 8), a batch of 2 samples"
 
 
 def test_all_reasons_are_given_at_once() -> None:
