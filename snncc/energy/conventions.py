@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from snncc.energy.price import Load
+from snncc.energy.price import Load, estimate
 from snncc.energy.products import Product, norm_elements, products
 from snncc.execute.counts import Counts
 from snncc.ir.graph import Graph
@@ -55,9 +55,7 @@ def estimates(
 
 
 def _load(product: Product, rate: float | None, dense: int) -> Load:
-    shown = 1.0 if rate is None else rate
-    mac, ac = (float(dense), 0.0) if rate is None else (0.0, dense * shown)
-    return Load(product.name, product.path, product.op, shown, dense, mac, ac)
+    return estimate(product.name, product.path, product.op, dense, rate)
 
 
 def _smallest(product: Product, rates: Rates) -> float | None:

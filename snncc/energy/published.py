@@ -60,5 +60,5 @@ def published_document(network: str) -> dict[str, Any] | None:
 
 @cache
 def _all() -> dict[str, Published]:
-    text = (resources.files("snncc.energy") / "published.toml").read_text()
+    text = (resources.files("snncc.energy") / "published.toml").read_text("utf-8")
     return {name: Published(**fields) for name, fields in tomllib.loads(text).items()}
