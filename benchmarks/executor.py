@@ -16,6 +16,10 @@ for value: a fast wrong answer fails.
 The roofline is what oneDNN's own 8-bit matrix product reaches here on a large square problem, in
 multiplications a second; `of roofline` is how many times longer the executor takes than its dense
 multiplications would at that speed. `with counts` is the executor with every spike counted.
+
+`peak MB` is what a run adds to the memory of the process at its peak, packed weights not counted;
+`of live set` its ratio to the values of the batch that are alive at once, at the op where they are
+most. It is below 1 where the batch is run in blocks.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from memory import largest_live_set, peak_of
 from networks import lively
 from timing import Row, in_turns, machine, save
 
@@ -76,7 +81,10 @@ def measured(name: str, roof: float, rounds: int) -> list[Row]:
         seconds = _raced(contenders, graph, x, rounds if batch == 1 else max(2, rounds // 2))
         ideal = dense * batch / roof
         facts = {"network": name, "batch": batch, "rates": f"{min(rates):.0%} to {max(rates):.0%}"}
-        rows.append({**facts, **_ratios(seconds, ideal)})
+        executor = Executor(graph)
+        most = largest_live_set(executor, batch)
+        peak = {"peak MB": peak_of(executor, x), "of live set": peak_of(executor, x) / most}
+        rows.append({**facts, **_ratios(seconds, ideal), **peak})
         print(rows[-1], flush=True)  # noqa: T201
     return rows
 

@@ -17,7 +17,7 @@ from snncc.models.zoo import ARCHITECTURES
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FACTORS = ("q_lif", "k_lif", "v_lif")
-"""Layers that are multiplied with each other: at a lower rate, for their product not to flood."""
+"""Layers that are multiplied with each other: what reads the product fires by their rate."""
 
 
 def lively(name: str, rate: float = 0.12) -> Model:
@@ -29,14 +29,27 @@ def lively(name: str, rate: float = 0.12) -> Model:
 
 
 def tuned(network: nn.Module, image: Tensor, rate: float = 0.12) -> Model:
-    """Bring the layers of a network to a firing rate on an image, ``[1, C, H, W]``."""
-    _tune(network, image, rate)
+    """Bring the layers of a network to a firing rate on an image, ``[1, C, H, W]``.
+
+    Layers that read a product of spikes have no batch norm before them: the rate of its factors is
+    changed, at most eight times, until they fire at between half and twice the rate.
+    """
+    factor = rate / 2
+    for _ in range(8):
+        products = _tune(network, image, rate, factor)
+        if not products or 0.5 <= products / rate <= 2:
+            break
+        factor *= min(max((rate / products) ** (1 / 3), 0.6), 1.6)
     return from_module(network, torch.zeros_like(image))
 
 
-def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
-    """Run once; each layer of neurons shifts the batch norm that ran before it."""
+def _tune(network: nn.Module, image: Tensor, rate: float, factor: float) -> float:
+    """Run once; each layer of neurons shifts the batch norm that ran before it.
+
+    Returns the mean rate of the layers without one, at least a thousandth; 0 where there are none.
+    """
     last: list[nn.Module] = []
+    products: list[float] = []
     factors = [m for path, m in network.named_modules() if path.endswith(_FACTORS)]
 
     def before_norm(norm: Any, args: tuple[Tensor, ...]) -> None:
@@ -46,11 +59,13 @@ def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
         last[:] = [norm]
 
     def before_neurons(neurons: Any, args: tuple[Tensor, ...]) -> None:
-        if last:
-            goal = 0.45 * rate if neurons in factors else rate
-            shift = _shift(neurons, args[0], goal)
-            last.pop().bias.data.add_(shift)  # type: ignore[operator, union-attr]
-            args[0].add_(shift)  # in place: a residual stream goes on with it
+        if not last:
+            products.append(float(SpikingNeuron.forward(neurons, args[0]).mean()))
+            return
+        norm = last.pop()
+        shift = _shift(neurons, args[0], factor if neurons in factors else rate)
+        norm.bias.data.add_(shift)  # type: ignore[operator, union-attr]
+        args[0].add_(shift)  # in place: a residual stream goes on with it
 
     hooks = [
         module.register_forward_pre_hook(
@@ -63,6 +78,7 @@ def _tune(network: nn.Module, image: Tensor, rate: float) -> None:
         network(image)
     for hook in hooks:
         hook.remove()
+    return max(sum(products) / len(products), 1e-3) if products else 0.0
 
 
 def _shift(neurons: SpikingNeuron, current: Tensor, rate: float) -> float:

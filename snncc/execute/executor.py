@@ -22,7 +22,7 @@ from snncc.ir.graph import Array, Graph, IRError, Op
 Observer: TypeAlias = Callable[[Op, Seen], None]
 """Called after each op of each block of samples, in order."""
 
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**24
 """What the largest layer of a block may take, all time steps in 32 bits; one sample always."""
 
 

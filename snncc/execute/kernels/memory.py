@@ -16,7 +16,7 @@ from snncc.ir.graph import Array, Shape
 Order: TypeAlias = tuple[int, ...]
 """The axes behind time and samples, outermost first."""
 
-CHUNK = 1024
+CHUNK = 4096
 """How many neurons are walked through time before the next: they stay in the first cache."""
 
 
@@ -52,7 +52,7 @@ def tiled(rows: Array, shape: Shape, order: Order) -> Array:
     sizes = turned.shape[1:]
     varies = [s != 0 and n > 1 for s, n in zip(strides, sizes, strict=True)]
     inner = sizes[-1] if varies and varies[-1] else 1
-    if any(varies[:-1]) or inner > 4 * CHUNK:
+    if any(varies[:-1]) or inner > CHUNK:
         return np.ascontiguousarray(turned).reshape(len(rows), -1)
     row = turned.reshape(len(rows), -1)[:, :inner]
     return np.tile(row, (1, max(1, CHUNK // inner)))
@@ -60,4 +60,4 @@ def tiled(rows: Array, shape: Shape, order: Order) -> Array:
 
 def chunk_of(period: int) -> int:
     """Return how many elements are one chunk, for parameters of ``tiled``."""
-    return period if period <= 4 * CHUNK else CHUNK
+    return period if period <= CHUNK else CHUNK

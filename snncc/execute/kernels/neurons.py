@@ -139,6 +139,17 @@ def _leak(v: Array, decay: int) -> None:  # pragma: no cover
 
 
 @compiled
+def _measure(cur: Array, v: Array, found: Array) -> None:  # pragma: no cover
+    active, low, high = 0, v[0], v[0]
+    for i in range(len(v)):
+        active += 1 if cur[i] != 0 else 0
+    for i in range(len(v)):
+        low = min(low, v[i])
+        high = max(high, v[i])
+    found[0], found[1], found[2] = active, low, high
+
+
+@compiled
 def _compare(v: Array, rows: Array, out: Array) -> int:  # pragma: no cover
     n = len(v)
     level = rows[1]
@@ -189,12 +200,9 @@ def _fire(
             if total.size > 0:
                 total[t, b, lo : lo + n] = cur
             _leak(v, rule.decay)
-            active = 0
             for i in range(n):
-                active += 1 if cur[i] != 0 else 0
                 v[i] += cur[i] << rule.shift
-            stats[2, t, b, c], stats[3, t, b, c] = v.min(), v.max()
+            _measure(cur, v, stats[1:, t, b, c])
             out = spikes[t, b, lo : lo + n]
             stats[0, t, b, c] = _compare(v, rows, out)
-            stats[1, t, b, c] = active
             _reset(v, rows[-1], rule.hard, out)

@@ -7,13 +7,13 @@ there and right is tried once a process, on a small layer.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
 
 from snncc.execute.kernels.layer import Layer, Run, channels_last, tensor
-from snncc.ir.graph import Array
+from snncc.ir.graph import Array, Shape
 from snncc.ir.ops import Conv
 
 _EXACT_BELOW = 2**24
@@ -77,22 +77,23 @@ def _conv(layer: Layer) -> Run:
 
     ops: Any = torch.ops.onednn
     op, flat = cast(Conv, layer.op), layer.weight.ndim == 3
-    weight = layer.weight[:, :, None] if flat else layer.weight
-    stride, padding, dilation = (
+    weight = tensor(np.ascontiguousarray(layer.weight[:, :, None] if flat else layer.weight))
+    geometry = [
         [fill, *given] if flat else list(given)
         for given, fill in ((op.stride, 1), (op.padding, 0), (op.dilation, 1))
-    )
+    ]
     units, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int32)
-    packed = ops.qconv_prepack(
-        tensor(np.ascontiguousarray(weight)),
-        units, 1.0, 0, stride, padding, dilation, op.groups, None,
-    )  # fmt: skip
+
+    @lru_cache(maxsize=4)
+    def packed(shape: Shape) -> Any:
+        """Pack for planes of this shape: told nothing, oneDNN may choose a slow layout."""
+        return ops.qconv_prepack(weight, units, 1.0, 0, *geometry, op.groups, list(shape))
 
     def run(x: Array) -> Array:
-        image = _bytes(x)[:, :, None] if flat else _bytes(x)
+        image = tensor(_bytes(x)[:, :, None] if flat else _bytes(x))
         y = ops.qconv_pointwise(
-            tensor(image).contiguous(memory_format=torch.channels_last),
-            1.0, 0, packed, units, zeros, None, stride, padding, dilation, op.groups,
+            image.contiguous(memory_format=torch.channels_last),
+            1.0, 0, packed(tuple(image.shape)), units, zeros, None, *geometry, op.groups,
             1.0, 0, torch.float32, "none", [], "",
         ).numpy()  # fmt: skip
         return np.asarray(y[:, :, 0] if flat else y)
