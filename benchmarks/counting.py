@@ -1,7 +1,7 @@
 """What counting costs: ours, and SpikingJelly 2.0.0's `SynOpCounter`, on SpikingJelly's Spikformer.
 
     pip install spikingjelly==2.0.0
-    python benchmarks/counting.py
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/counting.py
 
 Method. Spikformer-4-384 at 32x32 of SpikingJelly's own zoo, random weights with live neurons, one
 batch of 4 images of noise, 4 time steps. Their forward pass runs with its counter and without;

@@ -1,7 +1,7 @@
 """The executor against the float network that it came from, in PyTorch.
 
-    python benchmarks/executor.py            # all four rows
-    python benchmarks/executor.py --quick    # the small network only
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/executor.py            # all four rows
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/executor.py --quick    # the small network only
 
 Method. Spikingformer-4-384 at 32x32 and 8-512 at 224x224 with random weights whose layers fire at
 5 to 25 % (`networks.py`; the range is printed), in batches of 1 and 16 images of noise. Eager and

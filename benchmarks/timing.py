@@ -42,6 +42,7 @@ def machine(threads: int) -> dict[str, str]:
         "processor": f"{facts.get('model name', platform.machine())}, {os.cpu_count()} cores, "
         f"{' '.join(units)}; {memory:.0f} GB",
         "threads": str(threads),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("snncc", "torch", "numpy", "numba")},
     }

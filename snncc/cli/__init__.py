@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE = 0, 1, 2
@@ -10,6 +11,8 @@ EXIT_OUR_BUG, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 101, 130, 141
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    # Threads that spin between two products take the processor from the neurons' threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from snncc.cli.guard import guarded
 

@@ -60,4 +60,4 @@ def tiled(rows: Array, shape: Shape, order: Order) -> Array:
 
 def chunk_of(period: int) -> int:
     """Return how many elements are one chunk, for parameters of ``tiled``."""
-    return period if period <= CHUNK else CHUNK
+    return min(period, CHUNK)
