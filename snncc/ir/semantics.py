@@ -356,7 +356,10 @@ def _thermometer(
 def _concat(
     op: Concat, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
-    return np.concatenate(inputs, axis=op.axis + lead)
+    # A constant has one sample, whatever the batch.
+    axes = np.broadcast_shapes(*(x.shape[:lead] for x in inputs))
+    every = [np.broadcast_to(x, (*axes, *x.shape[lead:])) for x in inputs]
+    return np.concatenate(every, axis=op.axis + lead)
 
 
 def _same(op: Op, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:
