@@ -100,10 +100,19 @@ def _written(b: Builder, base: Value, new: Value, axis: int, span: tuple[int, in
         parts.append(sliced(b, base, axis, stop, base.shape[axis]))
     if len(parts) == 1:
         return new
-    made = b.emit(ops.Concat, *parts, axis=axis)
+    made = b.emit(ops.Concat, *(_as_spikes(part) for part in parts), axis=axis)
     if border:
         b.borders[made.name] = border
     return made
+
+
+def _as_spikes(part: Value) -> Value:
+    """Return zeros and ones that the code has made as integers, which are proved to be spikes."""
+    if isinstance(part, Dynamic) or part.name or part.tensor.is_meta:
+        return part
+    whole = part.tensor.to(torch.int8)
+    spikes = bool(((whole == part.tensor) & (whole >= 0) & (whole <= 1)).all())
+    return Static(whole) if spikes else part
 
 
 def _border_after(

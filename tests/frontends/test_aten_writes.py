@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import snncc
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Absent, Graph
 from snncc.ir.interpret import interpret
 from snncc.ir.pad import Pad
+from snncc.models.neuron import LIF
 from snncc.models.rep_conv import RepConv
 
 
@@ -167,3 +169,34 @@ def test_writes(name: str) -> None:
     found = kinds(traced(Call(function)))
     if wanted:
         assert found == wanted
+
+
+class Written(nn.Module):
+    """Spikes in one half of a layer; ``fill`` in the other."""
+
+    def __init__(self, fill: float) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2, self.lif2 = nn.Linear(8, 8), LIF(), nn.Linear(8, 8), LIF()
+        self.fill = fill
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.lif1(self.fc1(x.expand(4, -1, -1)))
+        y = torch.full_like(s, self.fill)
+        y[:, :, :4] = s[:, :, :4]
+        return self.lif2(self.fc2(y)).mean(0)
+
+
+@pytest.mark.parametrize(("fill", "clean"), [(0.0, True), (1.0, True), (0.5, False), (2.0, False)])
+def test_spikes_written_into_zeros_or_ones_are_spikes(fill: float, clean: bool) -> None:
+    torch.manual_seed(0)
+    network = Written(fill)
+    for layer in (network.fc1, network.fc2):
+        nn.init.uniform_(layer.weight, -1, 3)
+    checked = snncc.check(network, torch.zeros(1, 8))
+    assert checked.clean is clean
+    x = 3 * torch.rand(5, 8)
+    with torch.no_grad():
+        wanted = network.double()(x.double()).numpy()
+    assert wanted.any()
+    found = interpret(checked.graph, x.double().numpy())["output"]
+    np.testing.assert_array_equal(found, wanted)
