@@ -110,9 +110,11 @@ def _as_spikes(part: Value) -> Value:
     """Return zeros and ones that the code has made as integers, which are proved to be spikes."""
     if isinstance(part, Dynamic) or part.name or part.tensor.is_meta:
         return part
-    whole = part.tensor.to(torch.int8)
-    spikes = bool(((whole == part.tensor) & (whole >= 0) & (whole <= 1)).all())
-    return Static(whole) if spikes else part
+    tensor = part.tensor
+    stored = tensor[tuple(slice(None if stride else 1) for stride in tensor.stride())]
+    whole = stored.to(torch.int8)
+    spikes = bool(((whole == stored) & (whole >= 0) & (whole <= 1)).all())
+    return Static(whole.expand(tensor.shape)) if spikes else part
 
 
 def _border_after(

@@ -148,12 +148,14 @@ def test_dead_weights_may_be_missing_or_left_over(tmp_path: Path) -> None:
         assert load_model(str(tmp_path / "c.pth")).options["dim"] == 32
 
 
-def test_names_of_a_family_with_shapes_of_none() -> None:
+def test_a_weight_that_is_missing_is_named() -> None:
     weights = small("meta-spikeformer")
     del weights["downsample1_1.encode_conv.weight"]
     with pytest.raises(SnnccError) as caught:
         recognise(weights, {})
-    assert caught.value.diagnostics[0].rule.code == "SNN107"
+    found = caught.value.diagnostics[0]
+    assert found.rule.code == "SNN109"
+    assert "downsample1_1.encode_conv.weight" in found.message + found.hint
 
 
 @pytest.mark.parametrize(
