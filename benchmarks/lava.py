@@ -23,7 +23,7 @@ from timing import Row, machine, save
 
 from snncc.artefact import Artefact, read_artefact
 from snncc.backends.simulate import conform, simulate
-from snncc.cli import main as snncc
+from snncc.cli.guard import guarded
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
 
@@ -57,7 +57,7 @@ def _row(name: str, seconds: float, ours: float) -> Row:
 def _digits() -> Artefact:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "digits"
-        code = snncc(
+        code = guarded(
             ["compile", str(DIGITS / "spikingformer.pth.tar"), "--target", "loihi2",
              "--data", str(DIGITS / "calibration.npz"), "-o", str(place)]
         )  # fmt: skip
