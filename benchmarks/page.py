@@ -18,7 +18,7 @@ SECTIONS = {
     "executor": "Executor and PyTorch",
     "compile": "Compile time",
     "counting": "Counting",
-    "lava": "Executor and Lava",
+    "lava_lanes": "Executor and Lava",
     "events": "Synaptic operations a second",
     "scaling": "Scaling",
 }

@@ -1,6 +1,6 @@
 """The executor against Lava: its stock processes, and our lanes.
 
-    python benchmarks/lava.py
+    python benchmarks/lava_lanes.py
 
 Method. The trained digits model (`examples/digits`), compiled for loihi2, on held-out images. Stock
 processes are those of `snncc simulate --conformance`: `Conv`, `Dense` and `LIFReset` of lava-nc, a
@@ -47,7 +47,7 @@ def main() -> None:
     for name, (run, few, more) in runs.items():
         rows.append(_row(name, _slope(run, few, more), ours))
         print(rows[-1], flush=True)  # noqa: T201
-    save("lava", rows, machine(1))
+    save("lava_lanes", rows, machine(1))
 
 
 def _row(name: str, seconds: float, ours: float) -> Row:
