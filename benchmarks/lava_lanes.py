@@ -92,7 +92,7 @@ def _stock(artefact: Artefact, images: np.ndarray, samples: int) -> bool:
 
 def _lane(artefact: Artefact, images: np.ndarray, granularity: str, samples: int) -> bool:
     data = Dataset(images[:samples], None)
-    done = simulate(artefact, data, backend="lava", granularity=granularity)  # type: ignore[arg-type]
+    done = simulate(artefact, data, backend="lava", check=True, granularity=granularity)  # type: ignore[arg-type]
     return not done.mismatches
 
 
