@@ -1,11 +1,11 @@
-"""Synaptic operations a second, on the networks that SANA-FE was measured with.
+"""Synaptic operations a second, on a convolution and a dense layer.
 
     python benchmarks/events.py
 
 Method. A convolution (32x32, 3x3, 16 to 32 channels) and a dense layer (1,024 to 1,024), each with
 neurons before and behind it, driven at several firing rates for 16 time steps. Operations are
 counted, one for each spike and synapse that it meets, and divided by the time of the executor on
-one thread without counting. Where `sanafe` is installed, the same layers are run there, in turns.
+one thread without counting.
 """
 
 from __future__ import annotations
