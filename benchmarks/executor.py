@@ -37,9 +37,10 @@ from networks import lively
 from timing import Row, in_turns, machine, save
 
 from snncc.compiler import check_model, compile_checked
-from snncc.execute.counts import count, count_batch, dense_ops
+from snncc.execute.counts import count, count_batch
 from snncc.execute.executor import Executor
 from snncc.execute.kernels import products
+from snncc.execute.synapses import dense_ops
 from snncc.ir.graph import Array, Graph
 from snncc.targets.load import load_target
 

@@ -15,13 +15,15 @@ import numpy as np
 
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.execute.agreement import Agreement, agreement
-from snncc.execute.counts import batches, dense_ops
+from snncc.execute.counts import batches
 from snncc.execute.measure import FloatRun, run_floats
 from snncc.execute.quality import IntegerRun, Quality, compare
+from snncc.execute.synapses import weighted_ops
 from snncc.frontends.load import Model
 from snncc.frontends.record import record
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.io import sample_shape
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import IntegerNeuron
 from snncc.ir.sites import USUAL_SITES, Sites
@@ -292,8 +294,7 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
     model = checked.model
     mixes = any(d.rule is SAMPLES_IN_TIME for d in checked.diagnostics)
     most = 1 if mixes else _AGREEMENT_SAMPLES
-    ops = sum(dense_ops(op, graph) for op in graph.of_kind("conv", "linear")) * graph.steps
-    few = samples[: max(1, min(most, _AGREEMENT_OPS // max(ops, 1)))]
+    few = samples[: max(1, min(most, _AGREEMENT_OPS // max(weighted_ops(graph), 1)))]
     recorded = record(model.module, few)
     found = agreement(graph, next(batches(graph, few, len(few))), recorded.spikes, recorded.output)
     if not found.equal:
@@ -325,10 +326,7 @@ def _refuse_errors(found: tuple[Diagnostic, ...]) -> None:
 
 def _assumed_samples(graph: Graph) -> Array:
     """Return 8 samples of uniform noise in 0..1 from a fixed seed."""
-    entry = graph.of_kind("input")[0]
-    shape = graph.type_of(entry.name).shape
-    time = (graph.steps,) if getattr(entry, "varies", False) else ()
-    return np.random.default_rng(0).random((8, *time, *shape))
+    return np.random.default_rng(0).random((8, *sample_shape(graph)))
 
 
 def _assumption(model: Model) -> Diagnostic:

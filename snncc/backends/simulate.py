@@ -19,11 +19,11 @@ from snncc.backends.report.table import count_of, paragraph, table
 from snncc.backends.report.text import accuracy_line
 from snncc.diagnostics.core import SnnccError
 from snncc.execute.accuracy import outputs_of
-from snncc.execute.counts import batches
+from snncc.execute.counts import BATCH, batches
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
 from snncc.execute.pipelined import clock_steps, run_pipelined
-from snncc.execute.shards.job import BATCH, Job, Result, RunShards, Work, digest_of, run_whole
+from snncc.execute.shards.job import Job, Result, RunShards, Work, digest_of, run_whole
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.interpret import interpret
 from snncc.ir.latency import Pipeline

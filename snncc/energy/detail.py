@@ -20,8 +20,9 @@ from typing import Any
 from snncc.energy.attention import Block, attention_blocks
 from snncc.energy.price import PRICED, Load, estimated
 from snncc.execute.counts import Counts, OpCount
+from snncc.execute.synapses import existing_taps, windows_over
 from snncc.ir.graph import Graph, Op
-from snncc.ir.ops import AvgPool, Conv, MaxPool
+from snncc.ir.ops import AvgPool, MaxPool
 from snncc.passes.check_spikes import verdicts
 from snncc.passes.spike_causes import shown
 
@@ -76,31 +77,6 @@ def work_of(
     sums["residual_adds"] = sum(o["ops"] for o in others if o["op"] == "add")
     sums["pool_ops"] = sum(o["ops"] for o in others if o["op"] != "add")
     return sums
-
-
-def existing_taps(op: Op, graph: Graph) -> int:
-    """Return the multiplications of one run of a conv or linear that meet an input, not padding."""
-    weight = graph.weights[op.weight_names[0]]
-    if not isinstance(op, Conv):
-        return math.prod(graph.type_of(op.name).shape) * weight.shape[1]
-    axes = len(weight.shape) - 2
-    places = graph.type_of(op.inputs[0]).shape
-    outs = graph.type_of(op.name).shape
-    lead = math.prod(outs[: -axes - 1])
-    taps = (
-        _inside(*axis)
-        for axis in zip(
-            places[-axes:], outs[-axes:], weight.shape[2:], op.stride, op.padding, op.dilation,
-            strict=True,
-        )
-    )  # fmt: skip
-    return lead * weight.shape[0] * weight.shape[1] * math.prod(taps)
-
-
-def _inside(n: int, outs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Return how many taps of all windows of one axis lie on one of its ``n`` places."""
-    starts = (o * stride - padding for o in range(outs))
-    return sum(0 <= s + t * dilation < n for s in starts for t in range(kernel))
 
 
 def _counted(op: OpCount, samples: int, estimate: Load) -> dict[str, Any]:
@@ -169,5 +145,5 @@ def _elementwise(op: Op, count: OpCount, graph: Graph) -> int | None:
     dilation = op.dilation if isinstance(op, MaxPool) else (1,) * n
     places = graph.type_of(op.inputs[0]).shape[-n:]
     axes = zip(places, shape[-n:], op.kernel, op.stride, op.padding, dilation, strict=True)
-    windows = math.prod(shape[:-n]) * math.prod(_inside(*axis) for axis in axes)
+    windows = math.prod(shape[:-n]) * math.prod(int(windows_over(*axis).sum()) for axis in axes)
     return windows - count.elements_out

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from snncc.execute.counts import dense_ops
+from snncc.execute.synapses import dense_ops
 from snncc.ir.domain import is_spike
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import WEIGHTED
@@ -82,10 +82,7 @@ def _product(op: Op, graph: Graph, runs: int) -> Product:
     shape = graph.type_of(op.name).shape
     outputs = math.prod(shape)
     dynamic = op.kind in _DYNAMIC
-    if op.kind == "matmul":
-        dense = outputs * graph.type_of(op.inputs[0]).shape[-1]
-    else:
-        dense = outputs if dynamic else dense_ops(op, graph)
+    dense = dense_ops(op, graph)
     heads = math.prod(shape[:-2]) if op.kind == "matmul" else 1
     bias = outputs if getattr(op, "bias", None) is not None else 0
     read = op.inputs if dynamic else op.inputs[:1]

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from snncc.execute.counts import batches
+from snncc.execute.counts import BATCH, batches
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph
 
 
-def outputs_of(graph: Graph, x: Array, batch: int = 16) -> Array:
+def outputs_of(graph: Graph, x: Array, batch: int = BATCH) -> Array:
     """Return the output ``[N, ...]`` of a step graph on samples ``[N, *shape]``."""
     executor = Executor(graph)
     return np.concatenate([executor.run(part).output for part in batches(graph, x, batch)])
-
-
-def accuracy_of(graph: Graph, x: Array, labels: Array) -> float:
-    """Return the top-1 accuracy; of equal largest outputs the first is the answer."""
-    return right_share(outputs_of(graph, x), labels)
 
 
 def right_share(outputs: Array, labels: Array) -> float:

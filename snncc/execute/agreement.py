@@ -12,6 +12,7 @@ import numpy as np
 from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.io import input_varies
 from snncc.ir.ops import Neuron
 from snncc.ir.semantics import neuron_step
 
@@ -46,7 +47,7 @@ def agreement(
 ) -> Agreement:
     """Compare a float step graph on ``x`` (the executor's layout) with recorded spikes."""
     neurons = [cast(Neuron, op) for op in graph.of_kind("neuron")]
-    samples = x.shape[int(any(getattr(op, "varies", False) for op in graph.of_kind("input")))]
+    samples = x.shape[int(input_varies(graph))]
     theirs = {
         op.name: spikes[op.source.module][0].reshape(graph.steps, samples, *shape)
         for op in neurons

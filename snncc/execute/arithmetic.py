@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
@@ -104,19 +105,17 @@ def _neuron(block: Block, op: Op) -> Value:
 
 def _max_pool(block: Block, op: Op) -> Value:
     pool = cast(MaxPool, op)
-    value = block.values[op.inputs[0]]
-    alone = isinstance(value, Sum) and value.rest is None
-    x = value.raw if isinstance(value, Sum) and alone else block.settled(op.inputs[0])
     if len(pool.kernel) != 2:
         return _apply(block, op)
+    value = block.values[op.inputs[0]]
+    products = value if isinstance(value, Sum) and value.rest is None else None
+    x = products.raw if products else block.settled(op.inputs[0])
     outs = block.graph.type_of(op.name).shape
     planes = np.ascontiguousarray(x.reshape(-1, *x.shape[-3:]).transpose(0, 2, 3, 1))
     window = pools.Window(*map(_pair, (pool.kernel, pool.stride, pool.padding, pool.dilation)))
     pooled = pools.max_pool(planes, window, _pair(outs[-2:])).transpose(0, 3, 1, 2)
     pooled = pooled.reshape(*x.shape[:2], *outs)
-    if isinstance(value, Sum) and alone:
-        return Sum(pooled, value.kind, value.shift, value.bias)
-    return pooled
+    return replace(products, raw=pooled) if products else pooled
 
 
 def _pair(numbers: Shape) -> tuple[int, int]:
@@ -171,7 +170,7 @@ def _whole(block: Block, op: Op) -> bool:
 
 def _largest(block: Block, name: str) -> int:
     domain = block.graph.type_of(name).domain
-    return int(max(abs(domain.minimum), abs(domain.maximum))) if isinstance(domain, Grid) else 0
+    return int(domain.largest) if isinstance(domain, Grid) else 0
 
 
 _Rule: TypeAlias = Callable[[Block, Op], Value]

@@ -11,8 +11,6 @@ from snncc.execute.network import Network
 from snncc.execute.values import Product, Sum, Value
 from snncc.ir.graph import Array, Op
 
-_VIEWS = ("reshape", "permute", "expand")
-
 
 @dataclass(frozen=True)
 class Firing:

@@ -7,20 +7,24 @@ are integers, summed over the samples, one a time step, so that counts of parts 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
 from snncc.execute.kernels.tally import tally
+from snncc.execute.synapses import channel_axis, dense_ops, fan_out_map
 from snncc.ir.domain import is_spike
-from snncc.ir.graph import Array, Graph, Op, Shape
-from snncc.ir.ops import WEIGHTED, Conv
+from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.io import input_varies
+from snncc.ir.ops import WEIGHTED
 from snncc.ir.timing import Timing
 
 COUNTED = (
@@ -28,6 +32,8 @@ COUNTED = (
     "add", "max_pool", "avg_pool",
 )  # fmt: skip
 NEURONS = ("neuron", "integer_neuron")
+BATCH = 16
+"""Samples of one batch. Float sums may depend on it, so that no shard cuts one in two."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class Counts:
         return int(op.spikes_out.sum()) / (self.samples * op.runs * op.elements_out)
 
 
-def count(graph: Graph, x: Array, batch: int = 16) -> Counts:
+def count(graph: Graph, x: Array, batch: int = BATCH) -> Counts:
     """Return the counts of an integer step graph over samples ``x``, ``[N, *shape]``.
 
     Where the input varies over time ``x`` is ``[N, T, *shape]``. The result does not depend on
@@ -134,17 +140,14 @@ def count(graph: Graph, x: Array, batch: int = 16) -> Counts:
     """
     if len(x) == 0:
         raise ValueError("no samples to count")
-    total: Counts | None = None
     executor = Executor(graph)
-    for part in batches(graph, x, batch):
-        counted = count_batch(executor, part)
-        total = counted if total is None else total + counted
-    return cast(Counts, total)
+    parts = batches(graph, x, batch)
+    return functools.reduce(operator.add, (count_batch(executor, part) for part in parts))
 
 
-def batches(graph: Graph, x: Array, size: int) -> Iterator[Array]:
+def batches(graph: Graph, x: Array, size: int = BATCH) -> Iterator[Array]:
     """Split samples ``[N, ...]`` into batches as the executor takes them."""
-    varies = any(getattr(op, "varies", False) for op in graph.of_kind("input"))
+    varies = input_varies(graph)
     for start in range(0, len(x), size):
         part = x[start : start + size]
         yield part.swapaxes(0, 1) if varies else part
@@ -163,6 +166,9 @@ class Counter:
     def __init__(self, executor: Executor) -> None:
         """Count what ``executor`` will run."""
         self._executor = executor
+        self._fixed = {
+            op.name: _fixed(op, executor) for op in executor.graph.ops if op.kind in COUNTED
+        }
         self._found: dict[str, OpCount] = {}
         self._samples = 0
 
@@ -170,7 +176,7 @@ class Counter:
         """Count one op on one block of samples."""
         self._samples += seen.samples if op.kind == "output" else 0
         if op.kind in COUNTED:
-            counted = _count_op(op, seen, self._executor)
+            counted = _count_op(op, seen, self._fixed[op.name])
             before = self._found.get(op.name)
             self._found[op.name] = counted if before is None else before + counted
 
@@ -202,34 +208,61 @@ def _same_product(op: Op, counts: Counts, graph: Graph) -> bool:
     if mine is None or mine.kind != op.kind:
         return False
     spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
-    return mine.dense_ops == _dense(op, graph) and mine.spike_input == spikes[0]
+    return mine.dense_ops == dense_ops(op, graph) and mine.spike_input == spikes[0]
 
 
-def _count_op(op: Op, seen: Seen, executor: Executor) -> OpCount:
-    """Count one op on one block of samples."""
-    graph = executor.graph
+@dataclass(frozen=True)
+class _Fixed:
+    """What is the same of an op in every block: ``said`` are the fields of its count.
+
+    ``fan_out`` are the synapses that each place of a weighted op's input meets, ``[places]``.
+    """
+
+    every_step: bool
+    runs: int
+    has_bias: bool
+    said: Mapping[str, Any]
+    fan_out: Array
+
+
+def _fixed(op: Op, executor: Executor) -> _Fixed:
+    graph, product = executor.graph, op.kind in ("matmul", "mask")
     every_step = executor.timing[op.name] is Timing.STEP
-    runs, product = graph.steps if every_step else 1, op.kind in ("matmul", "mask")
-    met = _met(op, seen, every_step, graph)
-    outputs = math.prod(graph.type_of(op.name).shape)
-    has_bias = getattr(op, "bias", None) is not None
     spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
     sizes = [math.prod(graph.type_of(name).shape) for name in op.inputs]
-    zero = np.zeros(runs, np.int64)
-    fired = zero + outputs * seen.samples if op.kind in NEURONS else zero
+    said = {
+        "name": op.name,
+        "path": op.source.module,
+        "kind": op.kind,
+        "spike_input": spikes[0],
+        "spike_right": product and spikes[1],
+        "elements_in": sizes[0],
+        "elements_right": sizes[1] if product else 0,
+        "elements_out": math.prod(graph.type_of(op.name).shape),
+        "dense_ops": dense_ops(op, graph),
+    }
+    has_bias = getattr(op, "bias", None) is not None
+    fan_out = _places(op, graph) if op.kind in WEIGHTED else np.zeros(0, np.int64)
+    return _Fixed(every_step, graph.steps if every_step else 1, has_bias, said, fan_out)
+
+
+def _places(op: Op, graph: Graph) -> Array:
+    """Return the fan-out of each place of a sample's input, all but its channels, ``[places]``."""
+    shape = graph.type_of(op.inputs[0]).shape
+    others = [n for axis, n in enumerate(shape) if axis != len(shape) + channel_axis(op)]
+    return np.ascontiguousarray(np.broadcast_to(fan_out_map(op, graph), others or 1).reshape(-1))
+
+
+def _count_op(op: Op, seen: Seen, fixed: _Fixed) -> OpCount:
+    """Count one op on one block of samples."""
+    met = _met(op, seen, fixed)
+    zero = np.zeros(fixed.runs, np.int64)
+    each = zero + fixed.said["elements_out"] * seen.samples
     return OpCount(
-        name=op.name,
-        path=op.source.module,
-        kind=op.kind,
-        spike_input=spikes[0],
-        spike_right=product and spikes[1],
-        elements_in=sizes[0],
-        elements_right=sizes[1] if product else 0,
-        elements_out=outputs,
-        dense_ops=_dense(op, graph),
+        **fixed.said,
         **{name: getattr(met, name).sum(axis=1) for name in _MET},
-        bias_ops=zero + outputs * seen.samples if has_bias else zero,
-        updates=fired,
+        bias_ops=each if fixed.has_bias else zero,
+        updates=each if op.kind in NEURONS else zero,
         head_ops=met.head_ops,
         of_samples=np.stack([met.synaptic_ops.sum(axis=0), met.spikes_out.sum(axis=0)]),
     )
@@ -256,39 +289,32 @@ _MET = (
 )  # fmt: skip
 
 
-def _met(op: Op, seen: Seen, every_step: bool, graph: Graph) -> _Met:
+def _met(op: Op, seen: Seen, fixed: _Fixed) -> _Met:
     """Count what took place; arrays of an op run once a sample get one time step."""
-    runs = graph.steps if every_step else 1
-    none = np.zeros((runs, seen.samples), np.int64)
-    met = _Met(**dict.fromkeys(_MET, none), head_ops=np.zeros((runs, 0), np.int64))
+    none = np.zeros((fixed.runs, seen.samples), np.int64)
+    met = _Met(**dict.fromkeys(_MET, none), head_ops=np.zeros((fixed.runs, 0), np.int64))
     if op.kind in NEURONS:
         met.spikes_out, met.active = seen.firing.spikes, seen.firing.active
         met.events_in = met.value_in = met.active
-    elif op.kind in WEIGHTED or op.kind in ("matmul", "mask"):
-        inputs = seen.inputs if every_step else tuple(x[None] for x in seen.inputs)
-        _COUNTERS.get(op.kind, _weighted_ops)(op, inputs, graph, met)
+    elif op.kind in _COUNTERS:
+        inputs = seen.inputs if fixed.every_step else tuple(x[None] for x in seen.inputs)
+        _COUNTERS[op.kind](op, inputs, fixed, met)
     return met
 
 
-def _weighted_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
+def _weighted_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
     x = inputs[0]
     integral = x.dtype.kind in "iub"
-    channel = x.ndim - 1 - (len(op.stride) if isinstance(op, Conv) else 0)
-    places = np.moveaxis(x, channel, -1)
-    rows = places.reshape(x.shape[0] * x.shape[1], -1, x.shape[channel])
-    fan_out = fan_out_map(op, graph)
-    every_place = np.broadcast_to(fan_out, (*places.shape[2:-1], *(1,) * (places.ndim == 3)))
-    found = tally(
-        rows if integral else (rows != 0).view(np.int8),
-        np.ascontiguousarray(every_place.reshape(-1)),
-    )
+    places = np.moveaxis(x, channel_axis(op), -1)
+    rows = places.reshape(x.shape[0] * x.shape[1], -1, places.shape[-1])
+    found = tally(rows if integral else (rows != 0).view(np.int8), fixed.fan_out)
     value, events, synaptic, event_ops = found.reshape(4, *x.shape[:2])
     met.events_in, met.event_ops = events, event_ops
     met.value_in = value if integral else np.abs(x).sum(axis=tuple(range(2, x.ndim)))
     met.synaptic_ops = met.fan_out_ops = synaptic if integral else event_ops
 
 
-def _mask_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
+def _mask_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
     _count_operands(inputs, met)
     met.synaptic_ops = met.fan_out_ops = met.event_ops = _per_sample(
         (inputs[0] != 0) & (inputs[1] != 0)
@@ -300,7 +326,7 @@ def _count_operands(inputs: tuple[Array, ...], met: _Met) -> None:
     met.value_in = _per_sample(np.abs(inputs[0]))
 
 
-def _matmul_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> None:
+def _matmul_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
     _count_operands(inputs, met)
     rank = max(i.ndim for i in inputs)
     aligned = (i.reshape(*i.shape[:2], *(1,) * (rank - i.ndim), *i.shape[2:]) for i in inputs)
@@ -310,17 +336,12 @@ def _matmul_ops(op: Op, inputs: tuple[Array, ...], graph: Graph, met: _Met) -> N
     both = (columns * rows).sum(axis=-1)
     met.head_ops = both.reshape(*both.shape[:2], -1).sum(axis=1)
     met.synaptic_ops = met.event_ops = _per_sample(both)
-    left, right = (is_spike(graph.type_of(name).domain) for name in op.inputs)
+    left, right = fixed.said["spike_input"], fixed.said["spike_right"]
     reach = (_per_sample(columns) * b.shape[-1], _per_sample(rows) * a.shape[-2])
     if left and right:
-        met.fan_out_ops = _smaller(*reach)
+        met.fan_out_ops = np.minimum(*reach)
     else:
         met.fan_out_ops = reach[0] if left else reach[1]
-
-
-def _smaller(a: Array, b: Array) -> Array:
-    """Return what costs less in each time step of each sample."""
-    return np.minimum(a, b)
 
 
 def _per_sample(x: Array) -> Array:
@@ -329,51 +350,7 @@ def _per_sample(x: Array) -> Array:
     return np.asarray(x.sum(axis=axes, dtype=np.int64 if x.dtype.kind in "iub" else None))
 
 
-_Counter: TypeAlias = Callable[[Op, tuple[Array, ...], Graph, _Met], None]
-_COUNTERS: Mapping[str, _Counter] = MappingProxyType({"matmul": _matmul_ops, "mask": _mask_ops})
-
-
-def _dense(op: Op, graph: Graph) -> int:
-    if op.kind in WEIGHTED:
-        return dense_ops(op, graph)
-    if op.kind == "matmul":
-        inner: int = graph.type_of(op.inputs[0]).shape[-1]
-        return math.prod(graph.type_of(op.name).shape) * inner
-    return math.prod(graph.type_of(op.inputs[0]).shape) if op.kind == "mask" else 0
-
-
-def fan_out_map(op: Op, graph: Graph) -> Array:
-    """Return how many synapses a spike at each place meets; broadcasts to the input's shape."""
-    weight = graph.weights[op.weight_names[0]]
-    if not isinstance(op, Conv):
-        return np.full(1, weight.shape[0], np.int64)
-    spatial = len(weight.shape) - 2
-    places = graph.type_of(op.inputs[0]).shape[-spatial:]
-    outs = graph.type_of(op.name).shape[-spatial:]
-    per_axis = [
-        _windows_over(n, m, k, s, p, d)
-        for n, m, k, s, p, d in zip(
-            places, outs, weight.shape[2:], op.stride, op.padding, op.dilation, strict=True
-        )
-    ]
-    product = per_axis[0]
-    for other in per_axis[1:]:
-        product = product[..., None] * other
-    return cast(Array, product * (weight.shape[0] // op.groups))
-
-
-def _windows_over(n: int, outs: int, k: int, stride: int, padding: int, dilation: int) -> Array:
-    """Return, for each of ``n`` places, in how many of the windows it lies."""
-    hits = np.zeros(n, np.int64)
-    starts = np.arange(outs) * stride - padding
-    for tap in range(k):
-        places = starts + tap * dilation
-        np.add.at(hits, places[(places >= 0) & (places < n)], 1)
-    return hits
-
-
-def dense_ops(op: Op, graph: Graph) -> int:
-    """Return the multiplications of a dense conv or linear, one step and sample, no bias."""
-    weight = graph.weights[op.weight_names[0]]
-    outputs: Shape = graph.type_of(op.name).shape
-    return math.prod(outputs) * math.prod(weight.shape[1:])
+_Counter: TypeAlias = Callable[[Op, tuple[Array, ...], _Fixed, _Met], None]
+_COUNTERS: Mapping[str, _Counter] = MappingProxyType(
+    {**dict.fromkeys(WEIGHTED, _weighted_ops), "matmul": _matmul_ops, "mask": _mask_ops}
+)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snncc.execute.block import Seen
-from snncc.execute.counts import Counter, Counts, batches, dense_ops
+from snncc.execute.counts import Counter, Counts, batches
 from snncc.execute.executor import Executor
 from snncc.execute.kernels.memory import Order, flat, order_of
 from snncc.execute.network import Precision
+from snncc.execute.synapses import channel_axis, weighted_ops
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.ops import Neuron
 
@@ -24,8 +25,6 @@ _FLOAT64_OPS = 10**11
 
 _SPIKE_BYTES = 2**30
 """Spikes are kept for comparison up to this size, bits where they are 0 or 1."""
-
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -71,44 +70,37 @@ class FloatRun:
 def run_floats(graph: Graph, x: Array) -> FloatRun:
     """Run a float step graph on samples ``x``, ``[N, ...]``."""
     executor = Executor(graph, precision_for(graph, len(x)))
-    counter, means, spikes = Counter(executor), _Means(graph), _Kept()
+    counter, means, spikes = Counter(executor), _Means(), _Kept()
 
     def observe(op: Op, seen: Seen) -> None:
         counter.observe(op, seen)
         means.observe(op, seen)
         spikes.observe(op, seen)
 
-    parts = batches(graph, x, _BATCH)
+    parts = batches(graph, x)
     outputs = np.concatenate([executor.run(part, observe=observe).output for part in parts])
     return FloatRun(executor.block, outputs, counter.counts, means.found(), spikes.layers)
 
 
 def precision_for(graph: Graph, samples: int) -> Precision:
     """Return float64 where that takes seconds, float32 where it would take minutes."""
-    dense = sum(dense_ops(op, graph) for op in graph.of_kind("conv", "linear"))
-    return "float64" if dense * graph.steps * samples <= _FLOAT64_OPS else "float32"
+    return "float64" if weighted_ops(graph) * samples <= _FLOAT64_OPS else "float32"
 
 
 @dataclass
 class _Means:
-    graph: Graph
     sums: dict[str, Array] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
 
     def observe(self, op: Op, seen: Seen) -> None:
         if op.kind in ("conv", "linear"):
-            value = np.moveaxis(seen.inputs[0], _channel_axis(op, self.graph), -1)
+            value = np.moveaxis(seen.inputs[0], channel_axis(op), -1)
             rows = value.reshape(-1, value.shape[-1])
             self.sums[op.name] = self.sums.get(op.name, 0) + rows.sum(axis=0, dtype=np.float64)
             self.places[op.name] = self.places.get(op.name, 0) + len(rows)
 
     def found(self) -> dict[str, Array]:
         return {name: total / self.places[name] for name, total in self.sums.items()}
-
-
-def _channel_axis(op: Op, graph: Graph) -> int:
-    weight = graph.weights[op.weight_names[0]]
-    return -1 if op.kind == "linear" else -(len(weight.shape) - 2) - 1
 
 
 @dataclass

@@ -8,13 +8,14 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 
 from snncc.execute.kernels import blas, products
-from snncc.execute.kernels.layer import Run
+from snncc.execute.kernels.layer import Layer, Run
 from snncc.execute.kernels.memory import Order, tiled
 from snncc.execute.kernels.neurons import Rule
 from snncc.execute.values import Sum
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Graph
 from snncc.ir.interpret import neuron_weights
+from snncc.ir.io import input_varies
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
 from snncc.ir.timing import Timing, timings
 
@@ -37,7 +38,7 @@ class Network:
     @cached_property
     def varies(self) -> bool:
         """Whether each time step has an input of its own."""
-        return any(getattr(op, "varies", False) for op in self.graph.of_kind("input"))
+        return input_varies(self.graph)
 
     @cached_property
     def kind(self) -> type:
@@ -64,7 +65,7 @@ class Network:
             layer = products.integer_layer(op, self.graph)
             return products.choose(layer).prepare(layer)
         weight = cast(Array, self.graph.weights[op.weight])
-        return blas.prepare(products.float_layer(op, weight), self.kind)
+        return blas.prepare(Layer(op, weight), self.kind)
 
     def rule(self, op: IntegerNeuron, current: Sum) -> Rule:
         """Return how a layer of neurons fires, its parameters laid out as its current is."""
@@ -89,7 +90,7 @@ class Network:
         domain = self.graph.type_of(op.inputs[0]).domain
         if not isinstance(domain, Grid):
             return np.int64
-        current = int(max(abs(domain.minimum), abs(domain.maximum))) << op.shift
+        current = int(domain.largest) << op.shift
         most = self.graph.steps * (current + op.levels * largest) + largest
         return np.int32 if most < 2**30 else np.int64
 

@@ -14,8 +14,6 @@ from snncc.execute.executor import Executor
 from snncc.execute.measure import FloatRun
 from snncc.ir.graph import Array, Graph, Op
 
-_BATCH = 16
-
 
 @dataclass(frozen=True)
 class LayerQuality:
@@ -66,7 +64,7 @@ def compare(real: FloatRun, integer: Graph, x: Array) -> IntegerRun:
         compared.observe(op, seen)
 
     highest: dict[str, int] = {}
-    for part in batches(integer, x, _BATCH):
+    for part in batches(integer, x):
         run = executor.run(part, observe=observe)
         outputs.append(run.output)
         for name, (low, high) in run.potentials.items():

@@ -22,7 +22,7 @@ from snncc.ir.graph import Array, Shape, Type
 def width(kind: Type) -> type:
     """Return the integers that hold a value: int32 where its domain is proved to fit."""
     domain = kind.domain
-    if isinstance(domain, Grid) and max(abs(domain.minimum), abs(domain.maximum)) < 2**31:
+    if isinstance(domain, Grid) and domain.largest < 2**31:
         return np.int32
     return np.int64
 

@@ -17,8 +17,9 @@ from typing import cast
 import numpy as np
 
 from snncc.execute.block import Seen
-from snncc.execute.counts import batches, dense_ops
+from snncc.execute.counts import batches
 from snncc.execute.executor import Executor
+from snncc.execute.synapses import weighted_ops
 from snncc.ir.domain import Domain, Grid
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.io import sample_shape
@@ -81,7 +82,7 @@ def find_witnesses(
         return {}
     search = _Search(graph, watched)
     executor = Executor(graph.replace(op for op in graph.ops if op.name in ancestors))
-    cost = max(1, graph.steps * sum(dense_ops(o, graph) for o in executor.graph.of_kind(*WEIGHTED)))
+    cost = max(1, weighted_ops(executor.graph))
     size = max(1, min(_BATCH, _BATCH_OPS // cost))
     left = min(tries, max(3 * size, _OPS // cost))
     inputs = _candidates(search, size, np.random.default_rng(seed))

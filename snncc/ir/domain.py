@@ -52,6 +52,11 @@ class Grid:
         return self.step * self.hi
 
     @property
+    def largest(self) -> Fraction:
+        """The largest value of the domain without its sign."""
+        return self.step * self.magnitude
+
+    @property
     def magnitude(self) -> int:
         """The largest count without its sign: ``max(|lo|, |hi|)``."""
         return max(abs(self.lo), abs(self.hi))

@@ -14,6 +14,11 @@ def sample_shape(graph: Graph) -> Shape:
     return (graph.steps, *entry.shape) if entry.varies else entry.shape
 
 
+def input_varies(graph: Graph) -> bool:
+    """Return whether each time step has an input of its own."""
+    return any(cast(Input, op).varies for op in graph.of_kind("input"))
+
+
 def classes_of(graph: Graph) -> int:
     """Return the number of answers that the network chooses from."""
     return graph.type_of(graph.of_kind("output")[0].name).shape[-1]

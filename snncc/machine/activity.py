@@ -17,6 +17,7 @@ import numpy as np
 
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.io import input_varies
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
 from snncc.ir.semantics import apply, integer_neuron_step
 from snncc.ir.timing import Timing
@@ -71,7 +72,7 @@ def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
     layers = [op for op in graph.ops if isinstance(op, IntegerNeuron)] if exact else []
     keep = {*net.emitted, *(op.inputs[0] for op in layers)}
     executor = Executor(graph)
-    run = executor.run(x[:, None] if _varies(graph) else x[None], keep=keep)
+    run = executor.run(x[:, None] if input_varies(graph) else x[None], keep=keep)
     values = {
         name: _by_steps(value, executor.timing[name], graph.steps)
         for name, value in run.values.items()
@@ -114,10 +115,6 @@ def _late(array: Array, delay: int, steps: int) -> Array:
     count = max(0, min(len(array), steps - delay))
     late[delay : delay + count] = array[:count]
     return late
-
-
-def _varies(graph: Graph) -> bool:
-    return any(getattr(op, "varies", False) for op in graph.of_kind("input"))
 
 
 def _by_steps(value: Array, timing: Timing, steps: int) -> Array:

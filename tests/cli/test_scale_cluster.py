@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from snncc.diagnostics.core import SnnccError
+from snncc.execute.counts import BATCH
 from snncc.execute.dataset import Dataset
 from snncc.execute.shards import plan
-from snncc.execute.shards.job import BATCH
 from snncc.execute.shards.kept import Kept
 from snncc.execute.shards.run import run_shards
 

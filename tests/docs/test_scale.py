@@ -8,7 +8,8 @@ from pathlib import Path
 
 from snncc.cli.app import app
 from snncc.diagnostics.catalogue import all_rules
-from snncc.execute.shards import job, plan
+from snncc.execute import counts
+from snncc.execute.shards import plan
 
 TEXT = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
 
@@ -22,7 +23,7 @@ def test_the_commands_are_commands() -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     text = " ".join(TEXT.split())
-    assert f"batches of {job.BATCH}" in text
+    assert f"batches of {counts.BATCH}" in text
     assert f"about {plan.SHARD_SECONDS:.0f} seconds" in text
     assert f"at most {plan.SHARD_BYTES >> 20} MiB" in text
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.energy.detail import WORK, existing_taps, layer_details, other_ops, readings, work_of
+from snncc.energy.detail import WORK, layer_details, other_ops, readings, work_of
 from snncc.execute.counts import count
+from snncc.execute.synapses import existing_taps
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Add, AvgPool, Conv, Linear, MaxPool
 

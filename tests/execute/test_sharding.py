@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc.execute.counts import Counts, count
+from snncc.execute.counts import BATCH, Counts, count
 from snncc.execute.dataset import Dataset
 from snncc.execute.shards import kept as keeping
 from snncc.execute.shards import plan as planning
 from snncc.execute.shards.counting import CountJob, count_sharded, merged
-from snncc.execute.shards.job import BATCH, Result, Work, digest_of, run_whole
+from snncc.execute.shards.job import Result, Work, digest_of, run_whole
 from snncc.execute.shards.kept import Kept
 from snncc.execute.shards.plan import Plan, Span
 from snncc.execute.shards.run import HERE, run_shards

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc.execute.counts import fan_out_map
+from snncc.execute.synapses import fan_out_map
 from snncc.ir import domain as dom
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import (

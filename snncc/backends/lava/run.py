@@ -20,7 +20,8 @@ from snncc.backends.lava.rules import NOT_INTEGER_STEPS
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.interpret import write_output
-from snncc.ir.ops import Input, Output
+from snncc.ir.io import input_varies
+from snncc.ir.ops import Output
 from snncc.ir.timing import Timing, timings
 
 DEFAULT_BATCH = 16
@@ -88,7 +89,7 @@ def run_lava(
     from snncc.backends.lava.lower import lower  # noqa: PLC0415 - imports Lava
 
     started = time.monotonic()
-    axis = 1 if any(cast(Input, op).varies for op in graph.of_kind("input")) else 0
+    axis = int(input_varies(graph))
     samples = x.shape[axis]
     batch = min(batch or DEFAULT_BATCH, samples)
     padded = _padded(x, -samples % batch, axis)

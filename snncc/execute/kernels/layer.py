@@ -19,8 +19,8 @@ class Layer:
 
     op: Conv | Linear
     weight: Array
-    span: tuple[int, int] | None
-    bound: int | None
+    span: tuple[int, int] | None = None
+    bound: int | None = None
 
     @property
     def pointwise(self) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from snncc.execute.kernels import blas, exact, onednn
 from snncc.execute.kernels.layer import Layer, Run
 from snncc.ir.domain import Grid, is_integer
-from snncc.ir.graph import Array, Graph
+from snncc.ir.graph import Graph
 from snncc.ir.ops import Conv, Linear
 
 Prepare: TypeAlias = Callable[[Layer], Run]
@@ -51,12 +51,7 @@ def integer_layer(op: Conv | Linear, graph: Graph) -> Layer:
     weight = np.asarray(graph.weights[op.weight])
     domain = graph.type_of(op.inputs[0]).domain
     if not (isinstance(domain, Grid) and is_integer(domain)):
-        return Layer(op, weight, None, None)
+        return Layer(op, weight)
     span = (min(0, int(domain.minimum)), max(0, int(domain.maximum)))
     taps = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)
     return Layer(op, weight, span, int(taps.max(initial=0)) * max(-span[0], span[1]))
-
-
-def float_layer(op: Conv | Linear, weight: Array) -> Layer:
-    """Return a weighted op of floats, which has no bounds."""
-    return Layer(op, weight, None, None)

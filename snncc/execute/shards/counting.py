@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from snncc.execute.counts import Counts, OpCount, batches, count_batch
+from snncc.execute.counts import BATCH, Counts, OpCount, batches, count_batch
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
-from snncc.execute.shards.job import BATCH, Job, Result, RunShards, Work, digest_of
+from snncc.execute.shards.job import Job, Result, RunShards, Work, digest_of
 from snncc.ir.graph import Array, Graph
 
 _SUMMED = (

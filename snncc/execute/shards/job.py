@@ -12,9 +12,6 @@ from snncc.execute.dataset import Dataset
 from snncc.ir.graph import Absent, Array, Graph
 from snncc.ir.text import dump
 
-BATCH = 16
-"""Samples of one batch. Float sums may depend on it, so that no shard cuts one in two."""
-
 Result: TypeAlias = Mapping[str, Array]
 """What a shard gives: arrays of numbers or text, by name."""
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from snncc import __version__
+from snncc.execute.counts import BATCH
 from snncc.execute.dataset import Dataset
-from snncc.execute.shards.job import BATCH, Job, Result, digest_of
+from snncc.execute.shards.job import Job, Result, digest_of
 from snncc.execute.shards.plan import Span
 
 SCHEMA = "snncc.shard/1"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from snncc.execute.shards.job import BATCH
+from snncc.execute.counts import BATCH
 
 SHARD_SECONDS = 3.0
 """How long a shard should take: what an interrupt or a lost worker costs at most."""
