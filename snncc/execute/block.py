@@ -98,6 +98,14 @@ class Seen:
         return tuple(shown)
 
     @property
+    def current(self) -> Array:
+        """The first operand, ``[T, B, *shape]``; what is not computed yet stays so."""
+        name = self._op.inputs[0]
+        value = self._block.values[name]
+        array = value.settled() if isinstance(value, Sum | Product) else value
+        return np.broadcast_to(array, (self._block.graph.steps, *array.shape[1:]))
+
+    @property
     def result(self) -> Array:
         """The result, ``[T, B, *shape]`` or ``[B, *shape]``."""
         return self._block.shown(self._op.name)

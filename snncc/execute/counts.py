@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
-from snncc.execute.kernels.tally import tally
+from snncc.execute.kernels.tally import nonzeros, tally
 from snncc.execute.synapses import channel_axis, dense_ops, fan_out_map
 from snncc.ir.domain import is_spike
-from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.io import input_varies
 from snncc.ir.ops import WEIGHTED
 from snncc.ir.timing import Timing
@@ -166,9 +167,7 @@ class Counter:
     def __init__(self, executor: Executor) -> None:
         """Count what ``executor`` will run."""
         self._executor = executor
-        self._fixed = {
-            op.name: _fixed(op, executor) for op in executor.graph.ops if op.kind in COUNTED
-        }
+        self._fixed = _facts(executor)
         self._found: dict[str, OpCount] = {}
         self._samples = 0
 
@@ -213,24 +212,37 @@ def _same_product(op: Op, counts: Counts, graph: Graph) -> bool:
 
 @dataclass(frozen=True)
 class _Fixed:
-    """What is the same of an op in every block: ``said`` are the fields of its count.
+    """What is the same of an op in every block: ``said`` are fields of its count, zeros among them.
 
     ``fan_out`` are the synapses that each place of a weighted op's input meets, ``[places]``.
     """
 
     every_step: bool
-    runs: int
     has_bias: bool
     said: Mapping[str, Any]
     fan_out: Array
 
 
+_KNOWN: WeakKeyDictionary[Executor, Mapping[str, _Fixed]] = WeakKeyDictionary()
+
+
+def _facts(executor: Executor) -> Mapping[str, _Fixed]:
+    """Return what is the same in every batch, found once an executor."""
+    if executor not in _KNOWN:
+        counted = (op for op in executor.graph.ops if op.kind in COUNTED)
+        _KNOWN[executor] = {op.name: _fixed(op, executor) for op in counted}
+    return _KNOWN[executor]
+
+
 def _fixed(op: Op, executor: Executor) -> _Fixed:
     graph, product = executor.graph, op.kind in ("matmul", "mask")
     every_step = executor.timing[op.name] is Timing.STEP
+    runs = graph.steps if every_step else 1
     spikes = [is_spike(graph.type_of(name).domain) for name in op.inputs]
     sizes = [math.prod(graph.type_of(name).shape) for name in op.inputs]
     said = {
+        **dict.fromkeys(_SUMMED, np.zeros(runs, np.int64)),
+        "head_ops": np.zeros((runs, 0), np.int64),
         "name": op.name,
         "path": op.source.module,
         "kind": op.kind,
@@ -243,7 +255,7 @@ def _fixed(op: Op, executor: Executor) -> _Fixed:
     }
     has_bias = getattr(op, "bias", None) is not None
     fan_out = _places(op, graph) if op.kind in WEIGHTED else np.zeros(0, np.int64)
-    return _Fixed(every_step, graph.steps if every_step else 1, has_bias, said, fan_out)
+    return _Fixed(every_step, has_bias, said, fan_out)
 
 
 def _places(op: Op, graph: Graph) -> Array:
@@ -256,92 +268,96 @@ def _places(op: Op, graph: Graph) -> Array:
 def _count_op(op: Op, seen: Seen, fixed: _Fixed) -> OpCount:
     """Count one op on one block of samples."""
     met = _met(op, seen, fixed)
-    zero = np.zeros(fixed.runs, np.int64)
-    each = zero + fixed.said["elements_out"] * seen.samples
-    return OpCount(
-        **fixed.said,
-        **{name: getattr(met, name).sum(axis=1) for name in _MET},
-        bias_ops=each if fixed.has_bias else zero,
-        updates=each if op.kind in NEURONS else zero,
-        head_ops=met.head_ops,
-        of_samples=np.stack([met.synaptic_ops.sum(axis=0), met.spikes_out.sum(axis=0)]),
-    )
+    of_samples = np.zeros((2, seen.samples), np.int64)
+    for row, name in zip(of_samples, ("synaptic_ops", "spikes_out"), strict=True):
+        if name in met:
+            met[name].sum(axis=0, out=row)
+    sums = {name: found.sum(axis=1) for name, found in met.items() if name != "head_ops"}
+    each = np.full_like(fixed.said["updates"], fixed.said["elements_out"] * seen.samples)
+    sums.update({"bias_ops": each} if fixed.has_bias else {})
+    sums.update({"updates": each} if op.kind in NEURONS else {})
+    heads = {"head_ops": met["head_ops"]} if "head_ops" in met else {}
+    return OpCount(**{**fixed.said, **sums, **heads}, of_samples=of_samples)
 
 
-@dataclass
-class _Met:
-    """What took place in one op, int64 ``[T, B]``; ``head_ops`` is ``[T, heads]``."""
-
-    events_in: Array
-    value_in: Array
-    events_right: Array
-    event_ops: Array
-    synaptic_ops: Array
-    fan_out_ops: Array
-    spikes_out: Array
-    active: Array
-    head_ops: Array
-
-
-_MET = (
-    "events_in", "value_in", "events_right", "event_ops", "synaptic_ops", "fan_out_ops",
-    "spikes_out", "active",
-)  # fmt: skip
+_Met: TypeAlias = dict[str, Array]
+"""What took place in one op, int64 ``[T, B]`` a field; ``head_ops`` is ``[T, heads]``."""
 
 
 def _met(op: Op, seen: Seen, fixed: _Fixed) -> _Met:
     """Count what took place; arrays of an op run once a sample get one time step."""
-    none = np.zeros((fixed.runs, seen.samples), np.int64)
-    met = _Met(**dict.fromkeys(_MET, none), head_ops=np.zeros((fixed.runs, 0), np.int64))
     if op.kind in NEURONS:
-        met.spikes_out, met.active = seen.firing.spikes, seen.firing.active
-        met.events_in = met.value_in = met.active
-    elif op.kind in _COUNTERS:
-        inputs = seen.inputs if fixed.every_step else tuple(x[None] for x in seen.inputs)
-        _COUNTERS[op.kind](op, inputs, fixed, met)
-    return met
+        spikes, active = seen.firing.spikes, seen.firing.active
+        return {"spikes_out": spikes, "active": active, "events_in": active, "value_in": active}
+    if op.kind not in _COUNTERS:
+        return {}
+    inputs = seen.inputs if fixed.every_step else tuple(x[None] for x in seen.inputs)
+    return _COUNTERS[op.kind](op, inputs, fixed)
 
 
-def _weighted_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
+def _weighted_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed) -> _Met:
     x = inputs[0]
     integral = x.dtype.kind in "iub"
     places = np.moveaxis(x, channel_axis(op), -1)
     rows = places.reshape(x.shape[0] * x.shape[1], -1, places.shape[-1])
     found = tally(rows if integral else (rows != 0).view(np.int8), fixed.fan_out)
     value, events, synaptic, event_ops = found.reshape(4, *x.shape[:2])
-    met.events_in, met.event_ops = events, event_ops
-    met.value_in = value if integral else np.abs(x).sum(axis=tuple(range(2, x.ndim)))
-    met.synaptic_ops = met.fan_out_ops = synaptic if integral else event_ops
+    if not integral:
+        value, synaptic = _value(x), event_ops
+    return {
+        "events_in": events,
+        "value_in": value,
+        "event_ops": event_ops,
+        "synaptic_ops": synaptic,
+        "fan_out_ops": synaptic,
+    }
 
 
-def _mask_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
-    _count_operands(inputs, met)
-    met.synaptic_ops = met.fan_out_ops = met.event_ops = _per_sample(
-        (inputs[0] != 0) & (inputs[1] != 0)
-    )
+def _mask_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed) -> _Met:
+    both = _per_sample((inputs[0] != 0) & (inputs[1] != 0))
+    return {
+        "events_in": _per_sample(inputs[0] != 0),
+        "events_right": _per_sample(inputs[1] != 0),
+        "value_in": _value(inputs[0]),
+        **dict.fromkeys(("event_ops", "synaptic_ops", "fan_out_ops"), both),
+    }
 
 
-def _count_operands(inputs: tuple[Array, ...], met: _Met) -> None:
-    met.events_in, met.events_right = (_per_sample(x != 0) for x in inputs)
-    met.value_in = _per_sample(np.abs(inputs[0]))
+def _matmul_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed) -> _Met:
+    a, b = inputs
+    lead = np.broadcast_shapes(a.shape[2:-2], b.shape[2:-2])
+    columns, rows = nonzeros(_heads(a, lead), along=-2), nonzeros(_heads(b, lead), along=-1)
+    of_heads = (columns * rows).sum(axis=-1).reshape(*a.shape[:2], -1)
+    of_a, of_b = (lines.sum(axis=(1, 2)).reshape(a.shape[:2]) for lines in (columns, rows))
+    both = of_heads.sum(axis=-1)
+    times_a, times_b = (math.prod(lead) // math.prod(x.shape[2:-2]) for x in inputs)
+    spikes = fixed.said["spike_input"], fixed.said["spike_right"]
+    reach = of_a * b.shape[-1], of_b * a.shape[-2]
+    return {
+        "events_in": of_a // times_a,
+        "events_right": of_b // times_b,
+        "value_in": of_a // times_a if spikes[0] else _value(a),
+        "event_ops": both,
+        "synaptic_ops": both,
+        "fan_out_ops": np.minimum(*reach) if all(spikes) else reach[0 if spikes[0] else 1],
+        "head_ops": of_heads.sum(axis=1),
+    }
 
 
-def _matmul_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed, met: _Met) -> None:
-    _count_operands(inputs, met)
-    rank = max(i.ndim for i in inputs)
-    aligned = (i.reshape(*i.shape[:2], *(1,) * (rank - i.ndim), *i.shape[2:]) for i in inputs)
-    a, b = (i != 0 for i in aligned)
-    columns = a.sum(axis=-2, dtype=np.int64)
-    rows = b.sum(axis=-1, dtype=np.int64)
-    both = (columns * rows).sum(axis=-1)
-    met.head_ops = both.reshape(*both.shape[:2], -1).sum(axis=1)
-    met.synaptic_ops = met.event_ops = _per_sample(both)
-    left, right = fixed.said["spike_input"], fixed.said["spike_right"]
-    reach = (_per_sample(columns) * b.shape[-1], _per_sample(rows) * a.shape[-2])
-    if left and right:
-        met.fan_out_ops = np.minimum(*reach)
-    else:
-        met.fan_out_ops = reach[0] if left else reach[1]
+def _heads(x: Array, lead: Shape) -> Array:
+    """Return a factor ``[T, B, ...]`` as ``[T * B, heads, rows, columns]``, heads as ``lead``."""
+    ones = (1,) * (len(lead) + 4 - x.ndim)
+    rows = x.reshape(*x.shape[:2], *ones, *x.shape[2:])
+    every = np.broadcast_to(rows, (*x.shape[:2], *lead, *x.shape[-2:]))
+    return every.reshape(-1, math.prod(lead), *x.shape[-2:])
+
+
+def _value(x: Array) -> Array:
+    """Sum the magnitudes of a sample, ``[T, B]``."""
+    if x.dtype.kind == "f":
+        return _per_sample(np.abs(x))
+    rows = x.reshape(x.shape[0] * x.shape[1], -1, x.shape[-1])
+    return tally(rows, np.ones(rows.shape[1], np.int64))[0].reshape(x.shape[:2])
 
 
 def _per_sample(x: Array) -> Array:
@@ -350,7 +366,7 @@ def _per_sample(x: Array) -> Array:
     return np.asarray(x.sum(axis=axes, dtype=np.int64 if x.dtype.kind in "iub" else None))
 
 
-_Counter: TypeAlias = Callable[[Op, tuple[Array, ...], _Fixed, _Met], None]
+_Counter: TypeAlias = Callable[[Op, tuple[Array, ...], _Fixed], _Met]
 _COUNTERS: Mapping[str, _Counter] = MappingProxyType(
     {**dict.fromkeys(WEIGHTED, _weighted_ops), "matmul": _matmul_ops, "mask": _mask_ops}
 )

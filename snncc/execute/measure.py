@@ -13,6 +13,7 @@ import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.execute.counts import Counter, Counts, batches
+from snncc.execute.excerpts import Excerpt, Excerpts
 from snncc.execute.executor import Executor
 from snncc.execute.kernels.memory import Order, flat, order_of
 from snncc.execute.network import Precision
@@ -57,7 +58,7 @@ class FloatRun:
 
     ``mean_inputs``: the mean of what each weighted op reads, one a channel of its input.
     ``spikes``: of each neuron layer, one entry a block of ``block`` samples, as far as there was
-    room.
+    room. ``excerpts``: what a report shows of each neuron layer.
     """
 
     block: int
@@ -65,21 +66,25 @@ class FloatRun:
     counts: Counts
     mean_inputs: Mapping[str, Array]
     spikes: Mapping[str, list[Spikes]]
+    excerpts: Mapping[str, Excerpt]
 
 
 def run_floats(graph: Graph, x: Array) -> FloatRun:
     """Run a float step graph on samples ``x``, ``[N, ...]``."""
     executor = Executor(graph, precision_for(graph, len(x)))
     counter, means, spikes = Counter(executor), _Means(), _Kept()
+    excerpts = Excerpts(graph)
 
     def observe(op: Op, seen: Seen) -> None:
         counter.observe(op, seen)
         means.observe(op, seen)
         spikes.observe(op, seen)
+        excerpts.observe(op, seen)
 
     parts = batches(graph, x)
     outputs = np.concatenate([executor.run(part, observe=observe).output for part in parts])
-    return FloatRun(executor.block, outputs, counter.counts, means.found(), spikes.layers)
+    found = means.found()
+    return FloatRun(executor.block, outputs, counter.counts, found, spikes.layers, excerpts.layers)
 
 
 def precision_for(graph: Graph, samples: int) -> Precision:

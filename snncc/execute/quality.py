@@ -10,6 +10,7 @@ import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.execute.counts import Counter, Counts, batches
+from snncc.execute.excerpts import Excerpt, Excerpts
 from snncc.execute.executor import Executor
 from snncc.execute.measure import FloatRun
 from snncc.ir.graph import Array, Graph, Op
@@ -46,22 +47,24 @@ class Quality:
 
 @dataclass(frozen=True)
 class IntegerRun:
-    """An integer step graph on the samples of a float run: answers, counts, and how near it is."""
+    """An integer step graph on the samples of a float run: answers, counts, how near it is, excerpts."""
 
     outputs: Array
     counts: Counts
     quality: Quality
+    excerpts: Mapping[str, Excerpt]
 
 
 def compare(real: FloatRun, integer: Graph, x: Array) -> IntegerRun:
     """Run the integer graph on the float run's samples ``[N, ...]`` and compare."""
     executor = Executor(integer, block=real.block)
-    counter, compared = Counter(executor), _Compared(real)
+    counter, compared, excerpts = Counter(executor), _Compared(real), Excerpts(integer)
     outputs = []
 
     def observe(op: Op, seen: Seen) -> None:
         counter.observe(op, seen)
         compared.observe(op, seen)
+        excerpts.observe(op, seen)
 
     highest: dict[str, int] = {}
     for part in batches(integer, x):
@@ -73,7 +76,7 @@ def compare(real: FloatRun, integer: Graph, x: Array) -> IntegerRun:
     same = float((real.outputs.argmax(-1) == whole.argmax(-1)).mean())
     layers = {name: compared.layer(name, most) for name, most in highest.items()}
     quality = Quality(len(x), _sqnr_db(real.outputs, whole), same, layers)
-    return IntegerRun(whole, counter.counts, quality)
+    return IntegerRun(whole, counter.counts, quality, excerpts.layers)
 
 
 @dataclass

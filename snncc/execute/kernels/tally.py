@@ -23,6 +23,21 @@ def tally(x: Array, fan_out: Array) -> Array:
     return found
 
 
+def nonzeros(x: Array, along: int) -> Array:
+    """Return int64 ``[N, heads, lines]``: elements not zero along axis -1 or -2 of a 4D array."""
+    if x.strides[-1] > x.strides[-2]:
+        x, along = x.swapaxes(-1, -2), -3 - along
+    lines = np.ascontiguousarray(x)
+    found = np.zeros((*x.shape[:2], x.shape[-3 - along]), np.int64)
+    loop = _along_rows if along == -1 else _along_columns
+
+    def work(first: int, stop: int) -> None:
+        loop(lines, found, first, stop)
+
+    share_out(work, len(x))
+    return found
+
+
 @compiled
 def _tally(
     x: Array, fan_out: Array, found: Array, first: int, stop: int
@@ -38,3 +53,23 @@ def _tally(
             found[1, n] += events
             found[2, n] += value * fan_out[place]
             found[3, n] += events * fan_out[place]
+
+
+@compiled
+def _along_rows(x: Array, found: Array, first: int, stop: int) -> None:  # pragma: no cover
+    for n in range(first, stop):
+        for head in range(x.shape[1]):
+            for i in range(x.shape[2]):
+                events = 0
+                for k in range(x.shape[3]):
+                    events += 1 if x[n, head, i, k] != 0 else 0
+                found[n, head, i] = events
+
+
+@compiled
+def _along_columns(x: Array, found: Array, first: int, stop: int) -> None:  # pragma: no cover
+    for n in range(first, stop):
+        for head in range(x.shape[1]):
+            for i in range(x.shape[2]):
+                for k in range(x.shape[3]):
+                    found[n, head, k] += 1 if x[n, head, i, k] != 0 else 0
