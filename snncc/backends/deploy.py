@@ -12,6 +12,7 @@ from snncc.backends.report.build import Report, build_report, report_document
 from snncc.backends.report.demands import Demand, demands, demands_document, demands_line
 from snncc.backends.report.ends import ends_document, ends_text
 from snncc.backends.report.placed import Placed, placed, placed_document, placed_text
+from snncc.backends.report.profile import PROFILE, profile_text
 from snncc.backends.report.table import paragraph
 from snncc.backends.report.text import report_text
 from snncc.backends.report.timing import timing_document, timing_text
@@ -120,8 +121,10 @@ def deploy(
     }
     if isinstance(where, Placed):
         documents["placement.json"] = to_document(where.placement)
-    if report is not None:
+    if report is not None and dataset is not None:
         documents["report.md"] = _markdown(compiled, report, where)
+        stands = where if isinstance(where, Placed) else None
+        documents[PROFILE] = profile_text(compiled, dataset, stands)
     manifest = {
         "model": compiled.name,
         "target": compiled.target.name,

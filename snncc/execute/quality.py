@@ -47,7 +47,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class IntegerRun:
-    """An integer step graph on the samples of a float run: answers, counts, how near it is, excerpts."""
+    """An integer step graph on the samples of a float run: answers, counts, nearness, excerpts."""
 
     outputs: Array
     counts: Counts
