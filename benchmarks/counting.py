@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from snncc.compiler import check_model, compile_checked
 from snncc.execute.counts import count, count_batch
 from snncc.execute.executor import Executor
-from snncc.frontends.load import Model
+from snncc.frontends.model import Model, Traced
 from snncc.targets.load import load_target
 
 THREADS, STEPS, BATCH = 2, 4, 4
@@ -55,7 +55,7 @@ def main() -> None:
         _network(),
         torch.rand(BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
     )
-    model = Model(network, (torch.zeros(1, 3, 32, 32).double(),), (3, 32, 32), "spikformer")
+    model = Model(Traced(network, (torch.zeros(1, 3, 32, 32).double(),)), (3, 32, 32), "spikformer")
     checked = check_model(model, allow=("SNN201",))
     _hold(network, checked.graph, x.double())
     integer = compile_checked(checked, target=load_target("loihi2"), calibration=x.numpy()).integer

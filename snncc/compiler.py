@@ -19,9 +19,7 @@ from snncc.execute.counts import batches
 from snncc.execute.measure import FloatRun, run_floats
 from snncc.execute.quality import IntegerRun, Quality, compare
 from snncc.execute.synapses import weighted_ops
-from snncc.frontends.load import Model
-from snncc.frontends.record import record
-from snncc.frontends.torch_export import trace
+from snncc.frontends.model import Model
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.io import sample_shape
 from snncc.ir.latency import Pipeline
@@ -49,7 +47,7 @@ MultiLevel: TypeAlias = Literal["auto", "graded", "substeps"]
 
 _AGREEMENT_SAMPLES = 8
 _AGREEMENT_OPS = 2_000_000_000
-"""The dense operations that a compile may spend on comparing with the module; one sample always."""
+"""The dense operations that a compile may spend on comparing with the model; one sample always."""
 
 
 Form = Literal["as-written", "deployed"]
@@ -129,16 +127,16 @@ def check_model(
 
     ``allow`` holds ``CODE`` or ``CODE:path-glob``, beside what ``policy`` lets pass. A model that
     has no step graph (it mixes time steps, say) is judged as imported, and the reason is among
-    the findings. Raises ``SnnccError`` where the model cannot be traced.
+    the findings. Raises ``SnnccError`` where the model gives no graph.
     """
-    tensor = trace(model.module, model.example_inputs)
+    entry = model.origin.graph()
     policy = policy.allowing(allow)
     try:
-        steps = run_passes(tensor, FRONT)
+        steps = run_passes(entry, FRONT if entry.level == "tensor" else (Canonicalise(),))
     except SnnccError as refusal:
-        return _checked_as_imported(model, tensor, policy, refusal)
+        return _checked_as_imported(model, entry, policy, refusal)
     checked = CheckSpikes(policy).run(steps.graph)
-    found = (*steps.diagnostics, *checked.diagnostics)
+    found = (*model.notes, *steps.diagnostics, *checked.diagnostics)
     written = Checked(model.name, steps.graph, found, verdicts(steps.graph), model, policy)
     if deployed:
         return as_deployed(written)
@@ -152,7 +150,7 @@ def _checked_as_imported(
 ) -> Checked:
     """Judge what has no step graph: its products have domains all the same."""
     graph = run_passes(tensor, (Canonicalise(),)).graph
-    found = (*refusal.diagnostics, *CheckSpikes(policy).run(graph).diagnostics)
+    found = (*model.notes, *refusal.diagnostics, *CheckSpikes(policy).run(graph).diagnostics)
     return Checked(model.name, graph, found, verdicts(graph), model, policy)
 
 
@@ -287,7 +285,7 @@ def _takes_substeps(integer: Graph, target: Target, multi_level: MultiLevel) -> 
 
 
 def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
-    """Compare the folded float graph with the module's own code. Raises ``PassError``.
+    """Compare the folded float graph with what the model itself answers. Raises ``PassError``.
 
     Code that mixes samples is compared on one.
     """
@@ -295,7 +293,7 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
     mixes = any(d.rule is SAMPLES_IN_TIME for d in checked.diagnostics)
     most = 1 if mixes else _AGREEMENT_SAMPLES
     few = samples[: max(1, min(most, _AGREEMENT_OPS // max(weighted_ops(graph), 1)))]
-    recorded = record(model.module, few)
+    recorded = model.origin.record(few)
     found = agreement(graph, next(batches(graph, few, len(few))), recorded.spikes, recorded.output)
     if not found.equal:
         message = (

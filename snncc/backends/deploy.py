@@ -192,8 +192,9 @@ def summary(compiled: Compiled) -> str:
     quality, agreed = compiled.quality, compiled.agreement
     equal = min((q.equal_spikes for q in quality.layers.values()), default=1.0)
     exact = sum(layer.plan.exact for layer in compiled.layers)
+    origin = compiled.checked.model.origin.called
     return (
-        f"float graph and PyTorch: {agreed.spikes_compared:,} spikes of {agreed.samples} samples, "
+        f"float graph and {origin}: {agreed.spikes_compared:,} spikes of {agreed.samples} samples, "
         f"{agreed.differing} differ ({agreed.near_threshold} of them at the threshold), "
         f"answers within {agreed.output_error:.1e}\n"
         f"{compiled.name} for {compiled.target.name}: {counted(compiled.diagnostics)}; "

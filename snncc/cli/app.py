@@ -10,6 +10,7 @@ from snncc import __version__
 from snncc.cli.ask import explain, inspect, targets
 from snncc.cli.build import compile_
 from snncc.cli.check import check
+from snncc.cli.convert import convert
 from snncc.cli.energy import energy
 from snncc.cli.measure import simulate
 from snncc.cli.options import configured
@@ -21,11 +22,11 @@ from snncc.cli.options import configured
 def app(context: click.Context) -> None:
     """A deployment compiler for spiking transformers.
 
-    MODEL is a checkpoint, module:factory, or arch:NAME. Exit codes: 0 clean, 1 findings, 2 bad
-    usage or input, 101 a bug in snncc, 130 interrupted.
+    MODEL is a checkpoint, an exchanged file (.onnx, .pt2 ...), module:factory, or arch:NAME. Exit
+    codes: 0 clean, 1 findings, 2 bad usage or input, 101 a bug in snncc, 130 interrupted.
     """
     context.default_map = configured(app, Path.cwd())
 
 
-for command in (compile_, check, energy, simulate, explain, targets, inspect):
+for command in (compile_, check, energy, simulate, convert, explain, targets, inspect):
     app.add_command(command)

@@ -20,6 +20,7 @@ RULE_MODULES = (
     "snncc.execute.rules_of_data",
     "snncc.execute.rules_of_shards",
     "snncc.execute.weights",
+    "snncc.frontends.rules_of_exchange",
     "snncc.frontends.rules_of_files",
     "snncc.frontends.rules_of_tracing",
     "snncc.mapping.rules",

@@ -70,7 +70,7 @@ def read_checkpoint(
     are none that can be used.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     if path.suffix == ".safetensors":
         found = Checkpoint(_read_safetensors(path))
     else:
@@ -97,7 +97,8 @@ def some(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise ``SnnccError`` where there is no file, an empty one, or one that cannot be opened."""
     try:
         if path.is_dir():
             raise fault(rules.MISSING_FILE, path, f"`{path}` is a folder, not a file")

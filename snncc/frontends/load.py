@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +25,9 @@ from snncc.frontends.families import (
     parse_settings,
     recognise,
 )
-from snncc.frontends.torch_export import trace, with_batch
+from snncc.frontends.model import Model, Traced
+from snncc.frontends.readers import Asked, read_exchanged, reader_of
+from snncc.frontends.torch_export import with_batch
 from snncc.frontends.without_cupy import built
 from snncc.ir.graph import Graph, Source
 from snncc.models.zoo import ARCHITECTURES, Architecture
@@ -34,26 +35,10 @@ from snncc.models.zoo import ARCHITECTURES, Architecture
 _FACTORY = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 _ARCH = "arch:"
 
+__all__ = ["Model", "Module", "from_module", "import_model", "load_model"]
+
 Module: TypeAlias = nn.Module
 """A network as its user wrote it: the name under which rooms without torch know it."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network that is ready to be traced.
-
-    ``input_shape`` is that of one sample; ``steps`` is the number of time steps, where known;
-    ``labels`` are the names of the classes, where known.
-    """
-
-    module: nn.Module
-    example_inputs: tuple[Tensor, ...]
-    input_shape: tuple[int, ...]
-    name: str
-    steps: int | None = None
-    provenance: tuple[Setting, ...] = ()
-    labels: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_model(
@@ -64,10 +49,11 @@ def load_model(
     trust_pickle: bool = False,
     example_shape: Sequence[int] | None = None,
 ) -> Model:
-    """Return the network of a checkpoint, of ``arch:NAME``, or of ``package.module:factory``.
+    """Return the network of a checkpoint, an exchanged file, ``arch:NAME``, or a factory.
 
-    ``network`` is a factory for the weights in the file ``spec``. ``example_shape`` is the shape
-    of one sample. Raises ``SnnccError`` where nothing can be made of it.
+    A factory is ``package.module:factory``; ``network`` is one for the weights in the file
+    ``spec``. ``example_shape`` is the shape of one sample. Raises ``SnnccError`` where nothing can
+    be made of it.
     """
     shape = tuple(example_shape) if example_shape is not None else None
     if spec.startswith(_ARCH):
@@ -83,6 +69,8 @@ def load_model(
         _no_settings(settings, "a network of your own")
         return _from_factory(spec, shape)
     _check_spec(spec)
+    if reader := reader_of(spec):
+        return read_exchanged(spec, reader, Asked(settings or {}, shape, trust_pickle))
     return _from_checkpoint(spec, settings or {}, shape, trust_pickle=trust_pickle)
 
 
@@ -94,12 +82,12 @@ def import_model(
     trust_pickle: bool = False,
     example_shape: Sequence[int] | None = None,
 ) -> Graph:
-    """Return the graph on the tensor level of what ``load_model`` finds."""
+    """Return the graph, as traced or as read, of what ``load_model`` finds."""
     model = load_model(
         spec, settings=settings, network=network, trust_pickle=trust_pickle,
         example_shape=example_shape,
     )  # fmt: skip
-    return trace(model.module, model.example_inputs)
+    return model.origin.graph()
 
 
 def from_module(module: Module, example: Tensor) -> Model:
@@ -183,7 +171,7 @@ def _model(
     example = with_batch(torch.zeros(1, *shape, device=device))
     steps = architecture.options.get("T")
     return Model(
-        module.eval(), (example,), shape, architecture.name, steps, provenance, labels,
+        Traced(module.eval(), (example,)), shape, architecture.name, steps, provenance, labels,
         architecture.options,
     )  # fmt: skip
 
@@ -227,7 +215,8 @@ def _checked(
     if example.ndim < 2 or 0 in example.shape:
         message = f"the example input of `{name}` has shape {tuple(example.shape)}"
         raise _fault(rules.UNKNOWN_INPUT, message, "its first axis is the batch")
-    return Model(module.eval(), (with_batch(example),), tuple(example.shape[1:]), name)
+    origin = Traced(module.eval(), (with_batch(example),))
+    return Model(origin, tuple(example.shape[1:]), name)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from snncc.compiler import check_model
 from snncc.energy.load import load_energy_model
 from snncc.energy.memory import memory_document
 from snncc.execute.counts import Counts, count
-from snncc.frontends.load import Model
+from snncc.frontends.model import Model, Traced
 from snncc.ir.graph import Graph
 
 pytestmark = pytest.mark.external
@@ -78,7 +78,9 @@ def theirs(network: nn.Module, x: Tensor) -> dict[str, dict[str, int]]:
 
 def ours(network: nn.Module, x: Tensor) -> tuple[Graph, Counts]:
     shape = tuple(x.shape[1:])
-    graph = check_model(Model(network, (torch.zeros(1, *shape).double(),), shape, "theirs")).graph
+    graph = check_model(
+        Model(Traced(network, (torch.zeros(1, *shape).double(),)), shape, "theirs")
+    ).graph
     return graph, count(graph, x.numpy())
 
 

@@ -1,0 +1,114 @@
+"""The exchange formats that are written: a table from the end of a file's name to its writer.
+
+A writer is a function ``(network: Network, path: Path, **options) -> None`` that writes one file,
+or raises ``SnnccError`` with every reason why the format cannot say what the network is: never a
+file that lies. ``path`` is a new file beside its destination, under another name with the same
+end; it takes its place only when the writer has returned, so a writer need not care for half a
+file. A writer is imported when it is first used. To add a format, add a row;
+``snncc.frontends.readers`` is the same table for readers.
+
+``Writer.integers`` says which graph the writer needs: the integer step graph of a compiled network
+(then ``network.integer`` is there), or the float step graph (then ``network.floating`` is).
+``Writer.options`` are the options of ``snncc convert`` that the writer takes as keywords, where the
+user gave them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snncc.artefact import UNWRITABLE_OUTPUT
+from snncc.diagnostics.core import SnnccError
+from snncc.frontends.readers import require_package
+from snncc.frontends.rules_of_exchange import NO_WRITER
+from snncc.ir.graph import Graph, Source
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a writer is given.
+
+    ``floating`` is the float step graph as the model has it, batch norms and scales not folded;
+    ``integer`` is the step graph in the integers of the target of that name.
+    """
+
+    name: str
+    floating: Graph | None = None
+    integer: Graph | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A format: its name, where its writer is, what to install, what it writes, its options."""
+
+    name: str
+    place: str
+    integers: bool
+    package: str = ""
+    install: str = ""
+    options: tuple[str, ...] = ()
+
+
+WRITERS: Mapping[str, Writer] = {}
+"""By the end of a file's name, in lower case."""
+
+
+def writer_of(path: Path) -> Writer:
+    """Return the writer of a file, by the end of its name. Raises ``SnnccError``."""
+    found = WRITERS.get(path.suffix.lower())
+    if found is None:
+        known = ", ".join(f"{end} ({writer.name})" for end, writer in sorted(WRITERS.items()))
+        message = f"`{path}` does not say which format to write, wanted one of {known or 'none'}"
+        hint = "an artefact is what `snncc compile` writes" if not path.suffix else ""
+        raise _fault(path, message, hint)
+    return found
+
+
+def check_writable(path: Path, writer: Writer, options: Mapping[str, Any]) -> None:
+    """Raise ``SnnccError`` for what can be known to fail before a network is compiled."""
+    foreign = [name for name in options if name not in writer.options]
+    if foreign:
+        taken = ", ".join(f"--{name}" for name in writer.options) or "none"
+        message = f"--{foreign[0]} is given, and the format {writer.name} takes {taken}"
+        raise _fault(path, message)
+    require_package(writer.name, writer.package, writer.install, path)
+    folder = path.resolve().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        reason = "it is a directory" if path.is_dir() else f"`{folder}` cannot be written to"
+        message = f"`{path}` cannot be written: {reason}"
+        raise SnnccError(UNWRITABLE_OUTPUT.at(Source(file=str(path)), message))
+
+
+def write_exchanged(network: Network, path: Path, **options: Any) -> None:
+    """Write a network in the format that the end of the name says, whole or not at all.
+
+    Raises ``SnnccError``.
+    """
+    writer = writer_of(path)
+    check_writable(path, writer, options)
+    if (network.integer if writer.integers else network.floating) is None:
+        what = "integers" if writer.integers else "floats"
+        message = f"the format {writer.name} takes the {what} of a network, and there are none"
+        hint = "compile it: give `--target`" if writer.integers else ""
+        raise _fault(path, message, hint)
+    module, _, name = writer.place.partition(":")
+    write: Callable[..., None] = getattr(importlib.import_module(module), name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.resolve().parent) as new:
+            scratch = Path(new) / path.name
+            write(network, scratch, **options)
+            scratch.replace(path)
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror or error}"
+        raise SnnccError(UNWRITABLE_OUTPUT.at(Source(file=str(path)), message)) from error
+
+
+def _fault(path: Path, message: str, hint: str = "") -> SnnccError:
+    return SnnccError(NO_WRITER.at(Source(file=str(path)), message, hint=hint))

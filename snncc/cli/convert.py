@@ -1,0 +1,119 @@
+"""The command that changes formats: ``convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from snncc.cli import EXIT_CLEAN
+from snncc.cli.call import data_of, is_artefact, model_of, target_of
+from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL_OPTIONS, Place, all_of, some_model
+from snncc.cli.policy import configured_policy
+from snncc.cli.screen import say, show, working
+
+if TYPE_CHECKING:
+    from snncc.backends.writers import Network, Writer
+
+
+@click.command()
+@click.argument("model", metavar="IN", callback=some_model)
+@click.argument("output", metavar="OUT", type=Place())
+@all_of(*MODEL_OPTIONS)
+@click.option(
+    "--target", metavar="NAME|FILE",
+    help="The chip in whose integers the network is written, for formats of integers.",
+)  # fmt: skip
+@all_of(DATA, LIMIT, ALLOW)
+@click.option(
+    "--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True,
+    help="Bits of a weight, its sign among them, for formats of integers.",
+)  # fmt: skip
+@click.option(
+    "--unroll/--scan", "unroll", default=None,
+    help="ONNX: write each time step out, or a Scan over them.",
+)  # fmt: skip
+def convert(  # noqa: PLR0913 - one for each option
+    model: str,
+    output: Path,
+    target: str | None,
+    data: str | None,
+    limit: int | None,
+    allow: tuple[str, ...],
+    weight_bits: int,
+    unroll: bool | None,
+    **options: Any,
+) -> int:
+    """Write IN, a MODEL or an artefact, in the format that the end of OUT says.
+
+    What the format cannot say is refused, and nothing is written.
+    """
+    from snncc.backends.writers import check_writable, write_exchanged, writer_of
+
+    writer = writer_of(output)
+    given = {name: value for name, value in {"unroll": unroll}.items() if value is not None}
+    check_writable(output, writer, given)
+    if is_artefact(model):
+        network = _compiled_before(Path(model))
+    elif writer.integers and target is not None:
+        chosen = {"data": data, "limit": limit, "allow": allow, "weight_bits": weight_bits}
+        network = _compiled_now(model, options, target, **chosen)
+    else:
+        network = _floating(model, options, writer, allow)
+    with working(f"writing {output}"):
+        write_exchanged(network, output, **given)
+    say(f"wrote {output} ({writer.name}, {output.stat().st_size:,} bytes)")
+    return EXIT_CLEAN
+
+
+def _compiled_before(path: Path) -> Network:
+    from snncc.artefact import read_artefact
+    from snncc.backends.writers import Network
+
+    found = read_artefact(path)
+    name, target = (str(found.manifest.get(key, "")) for key in ("model", "target"))
+    return Network(name or path.name, found.floating, found.integer, target)
+
+
+def _compiled_now(
+    model: str, options: dict[str, Any], target: str, *, data: str | None, limit: int | None,
+    allow: tuple[str, ...], weight_bits: int,
+) -> Network:  # fmt: skip
+    from snncc.backends.writers import Network
+    from snncc.compiler import check_model, compile_checked
+    from snncc.execute.weights import require_weights
+
+    chip = target_of(target)
+    loaded = model_of(model, **options)
+    with working("checking"):
+        checked = check_model(loaded, allow=allow, policy=configured_policy())
+    require_weights(checked.graph, checked.name)
+    dataset = data_of(data, checked.graph, limit) if data else None
+    samples = dataset.inputs if dataset else None
+    with working("compiling"):
+        compiled = compile_checked(
+            checked, target=chip, calibration=samples, weight_bits=weight_bits
+        )
+    show(*compiled.diagnostics)
+    return Network(compiled.name, compiled.checked.graph, compiled.integer, chip.name)
+
+
+def _floating(
+    model: str, options: dict[str, Any], writer: Writer, allow: tuple[str, ...]
+) -> Network:
+    from snncc.backends.writers import Network
+    from snncc.compiler import check_model
+    from snncc.diagnostics.core import SnnccError
+    from snncc.execute.weights import require_weights
+
+    loaded = model_of(model, **options)
+    if writer.integers:
+        return Network(loaded.name)
+    with working("checking"):
+        checked = check_model(loaded, allow=allow, policy=configured_policy())
+    if checked.graph.level != "step":
+        raise SnnccError(*checked.diagnostics)
+    require_weights(checked.graph, checked.name)
+    show(*checked.model.notes)
+    return Network(checked.name, checked.graph)

@@ -1,0 +1,1 @@
+"""NIR files, https://neuroir.org: graphs of nodes whose equations are continuous in time."""

@@ -1,0 +1,126 @@
+"""The neurons of NIR as those of a step graph.
+
+``H = V + g X - rate (V - v_leak)`` with ``rate`` and ``g`` from the convention. Factors that differ
+from channel to channel go into the current: a neuron is the same in other units of potential.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from snncc.frontends.nir.file import Node
+from snncc.frontends.nir.write_steps import Writer
+from snncc.ir import ops
+from snncc.ir.graph import Array
+
+
+def if_neuron(write: Writer, node: Node, x: str) -> str:
+    """Return the spikes of ``IF``."""
+    gains = write.array(node, "r")
+    convention = write.reading.convention
+    return _neuron(write, node, x, gains, lambda r: convention.gain_without_leak(r), None)
+
+
+def lif_neuron(write: Writer, node: Node, x: str) -> str:
+    """Return the spikes of ``LIF``."""
+    return _leaky(write, node, x, "tau")
+
+
+def cuba_lif_neuron(write: Writer, node: Node, x: str) -> str:
+    """Return the spikes of a ``CubaLIF`` whose current lasts one step."""
+    convention = write.reading.convention
+    tau = same(write, node, "tau_syn")
+    rate = convention.rate(tau) if tau > 0 else 0.0
+    if rate != 1:
+        message = f"its current keeps {1 - rate:.4g} of itself from step to step: a second state"
+        raise write.beyond(node, message, _HINT)
+    weight = same(write, node, "w_in") if "w_in" in node.fields else 1.0
+    return _leaky(write, node, write.scaled(node, x, convention.gain(rate, weight)), "tau_mem")
+
+
+def threshold(write: Writer, node: Node, x: str) -> str:
+    """Return the spikes of ``Threshold``: neurons that keep nothing."""
+    level = same(write, node, "threshold")
+    return write.emit(
+        node, ops.Neuron, x, tau=1.0, decay_input=True, v_threshold=level, v_reset=0.0, strict=True
+    )
+
+
+_HINT = "was it written with another dt? `--set dt=...` or `--set framework=...`"
+
+
+def _leaky(write: Writer, node: Node, x: str, field: str) -> str:
+    tau, convention = same(write, node, field), write.reading.convention
+    rate = convention.rate(tau) if tau > 0 else 0.0
+    if not 0 < rate <= 1:
+        message = f"`{field}` is {tau:g}: {rate:.4g} of the potential would leak in one time step"
+        raise write.beyond(node, message, _HINT)
+    leak, reset = same(write, node, "v_leak"), _reset(write, node)
+    if leak != (reset or 0.0):
+        raise write.beyond(node, f"it leaks to {leak:g} and is reset to {reset or 0:g}")
+    return _neuron(write, node, x, write.array(node, "r"), lambda r: convention.gain(rate, r), rate)
+
+
+def _reset(write: Writer, node: Node) -> float | None:
+    """Return where a spike sets the potential, None where it takes something off."""
+    if write.reading.convention.reset != "hard":
+        return None
+    return same(write, node, "v_reset") if "v_reset" in node.fields else 0.0
+
+
+def _neuron(
+    write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None
+) -> str:
+    level, reset = write.array(node, "v_threshold"), _reset(write, node)
+    if _uniform(r) and _uniform(level):
+        theta, factor = float(level.flat[0]), gain(float(r.flat[0]))
+    else:
+        factors = _by_channel(write, node, x, r / level, reset)
+        x, theta, factor = write.scaled_by_channel(node, x, factors), 1.0, gain(1.0)
+    if theta <= (reset or 0.0):
+        raise write.beyond(node, f"its threshold {theta:g} is not above its reset {reset or 0:g}")
+    tau = None if rate is None else 1 / rate
+    plain = rate is not None and factor == 1
+    x = write.scaled(node, x, factor if rate is None or plain else factor / rate)
+    return write.emit(
+        node, ops.Neuron, x, tau=tau, decay_input=not plain, v_threshold=theta, v_reset=reset,
+        strict=write.reading.convention.strict, v_subtract=_late(write, node, theta, rate or 0.0),
+    )  # fmt: skip
+
+
+def _late(write: Writer, node: Node, theta: float, rate: float) -> float | None:
+    """Return what a spike takes off at once, where the threshold is taken off behind the leak."""
+    if write.reading.convention.reset != "soft-late" or rate == 0:
+        return None
+    if rate == 1:
+        raise write.beyond(node, "it keeps nothing but what its last spike takes off")
+    return theta / (1 - rate)
+
+
+def same(write: Writer, node: Node, name: str) -> float:
+    """Return the value of a field that is the same for all neurons. Raises ``SnnccError``."""
+    values = write.array(node, name)
+    if not _uniform(values):
+        message = f"`{name}` goes from {values.min():g} to {values.max():g}, wanted one for all"
+        raise write.beyond(node, message)
+    return float(values.flat[0])
+
+
+def _uniform(values: Array) -> bool:
+    return values.size > 0 and bool(np.all(values == values.flat[0]))
+
+
+def _by_channel(write: Writer, node: Node, x: str, factors: Array, reset: float | None) -> Array:
+    """Return one factor a channel. Raises ``SnnccError`` where neurons of one channel differ."""
+    shape = write.shape(x)
+    if reset not in (None, 0.0):
+        raise write.beyond(node, f"its neurons differ, and are reset to {reset:g}")
+    if factors.shape not in (shape, shape[:1]):
+        message = f"parameters of shape {factors.shape} do not meet neurons of shape {shape}"
+        raise write.beyond(node, message)
+    rows = factors.reshape(shape[0], -1)
+    if np.any(rows != rows[:, :1]) or not np.all(np.isfinite(rows)):
+        raise write.beyond(node, "its neurons differ within a channel, wanted one value a channel")
+    return np.asarray(rows[:, 0], np.float64)

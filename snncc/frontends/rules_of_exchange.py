@@ -1,0 +1,123 @@
+"""The rules about files of exchange formats: what keeps one from being read or written.
+
+They are declared apart from the code that applies them, so that listing them does not import torch.
+"""
+
+from __future__ import annotations
+
+from snncc.diagnostics.core import Severity, rule
+
+UNREADABLE_EXCHANGE = rule(
+    "SNN160",
+    "unreadable-exchange-file",
+    Severity.ERROR,
+    """
+    The file is not what the end of its name says, or it is damaged: cut off, changed, or not
+    well formed by the rules of its format. Export it again.
+
+    Fails, because half of the file is missing:
+
+    ```sh
+    head -c 1000 model.onnx > half.onnx
+    snncc check half.onnx
+    ```
+
+    Mended:
+
+    ```sh
+    snncc check model.onnx
+    ```
+    """,
+)
+
+PACKAGE_MISSING = rule(
+    "SNN161",
+    "format-package-missing",
+    Severity.ERROR,
+    """
+    The file's format is read or written by a package that is not installed. The message names it.
+
+    Fails, in an environment without the package `nir`:
+
+    ```sh
+    snncc check model.nir
+    ```
+
+    Mended:
+
+    ```sh
+    pip install nir
+    snncc check model.nir
+    ```
+    """,
+)
+
+TOO_LARGE = rule(
+    "SNN162",
+    "absurd-size",
+    Severity.ERROR,
+    """
+    The file claims sizes that no network has: more values in a tensor, more nodes or more time
+    steps than snncc takes. Nothing of that size was allocated. The message says the size and the
+    most that is taken; a file from a sound exporter never comes near it.
+
+    Fails:
+
+    ```sh
+    snncc check claims-a-tensor-of-10-to-the-15-values.onnx
+    ```
+
+    Mended:
+
+    ```sh
+    snncc check model.onnx
+    ```
+    """,
+)
+
+OUTSIDE_DATA = rule(
+    "SNN163",
+    "data-outside-folder",
+    Severity.ERROR,
+    """
+    The file says that its weights stand in another file that is not in its own folder: at an
+    absolute path, above the folder, or behind a link. Such a file could make snncc read anything
+    on the machine. Put the data beside the model and name it without a path.
+
+    Fails, because the weights are said to be in `/etc/passwd`:
+
+    ```sh
+    snncc check model-with-data-in-etc-passwd.onnx
+    ```
+
+    Mended:
+
+    ```sh
+    ls model.onnx model.onnx.data
+    snncc check model.onnx
+    ```
+    """,
+)
+
+NO_WRITER = rule(
+    "SNN164",
+    "unknown-output-format",
+    Severity.ERROR,
+    """
+    `snncc convert IN OUT` picks the format by the end of OUT, and there is none by that name, or
+    the format does not take what was given: integers where nothing was compiled, an option that is
+    another format's.
+
+    Fails, because an artefact is what `snncc compile` writes:
+
+    ```sh
+    snncc convert model.onnx build/model
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.onnx --target loihi2 -o build/model
+    ```
+    """,
+)
