@@ -57,7 +57,7 @@ def convert(  # noqa: PLR0913 - one for each option
     if is_artefact(model):
         network = _compiled_before(Path(model))
     elif writer.integers and target is not None:
-        chosen = {"data": data, "limit": limit, "allow": allow, "weight_bits": weight_bits}
+        chosen: Any = {"data": data, "limit": limit, "allow": allow, "weight_bits": weight_bits}
         network = _compiled_now(model, options, target, **chosen)
     else:
         network = _floating(model, options, writer, allow)

@@ -144,7 +144,7 @@ def _run(graph: Graph, x: Array) -> Recorded:
     runs = [(interpret(graph, part), len(part), kept) for part, kept in _parts(graph, x)]
     answer = graph.of_kind("output")[0].name
     output = np.concatenate([v[answer].reshape(n, -1)[:kept] for v, n, kept in runs])
-    spikes = {}
+    spikes: dict[str, tuple[Array, ...]] = {}
     for path, ops in _firing(graph).items():
         steps = [[v[op.name] for op in ops] for v, _, _ in runs]
         loop = ops[0].kind == "compare"
