@@ -214,7 +214,7 @@ def _same_product(op: Op, counts: Counts, graph: Graph) -> bool:
 class _Fixed:
     """What is the same of an op in every block: ``said`` are fields of its count, zeros among them.
 
-    ``fan_out`` are the synapses that each place of a weighted op's input meets, ``[places]``.
+    ``fan_out`` are the synapses that each place of a weighted op's input meets, ``[places or 1]``.
     """
 
     every_step: bool
@@ -259,10 +259,16 @@ def _fixed(op: Op, executor: Executor) -> _Fixed:
 
 
 def _places(op: Op, graph: Graph) -> Array:
-    """Return the fan-out of each place of a sample's input, all but its channels, ``[places]``."""
+    """Return the fan-out of each place of a sample's input, all but its channels, ``[places]``.
+
+    One number where all places are alike.
+    """
     shape = graph.type_of(op.inputs[0]).shape
     others = [n for axis, n in enumerate(shape) if axis != len(shape) + channel_axis(op)]
-    return np.ascontiguousarray(np.broadcast_to(fan_out_map(op, graph), others or 1).reshape(-1))
+    fan_out = fan_out_map(op, graph)
+    if fan_out.min() == fan_out.max():
+        return fan_out.reshape(-1)[:1]
+    return np.ascontiguousarray(np.broadcast_to(fan_out, others).reshape(-1))
 
 
 def _count_op(op: Op, seen: Seen, fixed: _Fixed) -> OpCount:
@@ -298,8 +304,9 @@ def _met(op: Op, seen: Seen, fixed: _Fixed) -> _Met:
 def _weighted_ops(op: Op, inputs: tuple[Array, ...], fixed: _Fixed) -> _Met:
     x = inputs[0]
     integral = x.dtype.kind in "iub"
-    places = np.moveaxis(x, channel_axis(op), -1)
-    rows = places.reshape(x.shape[0] * x.shape[1], -1, places.shape[-1])
+    as_it_lies = len(fixed.fan_out) == 1 and x.flags.c_contiguous
+    places = x if as_it_lies else np.moveaxis(x, channel_axis(op), -1)
+    rows = places.reshape(x.shape[0] * x.shape[1], len(fixed.fan_out), -1)
     found = tally(rows if integral else (rows != 0).view(np.int8), fixed.fan_out)
     value, events, synaptic, event_ops = found.reshape(4, *x.shape[:2])
     if not integral:
