@@ -28,14 +28,14 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Torch comes first, pinned: whatever depends on it would else choose a build. lava-nc declares Python <3.11
-# and older packages than it needs, so it comes last and alone; `dev` holds what it needs in fact. The
+# Torch comes first, pinned: whatever depends on it would else choose a build. lava-nc and lava-dl declare Python
+# <3.11 and older packages than they need, so they come last and alone; `dev` holds what they need in fact. The
 # same goes for spikingjelly, which asks for torchvision and torchaudio, and for Python 3.11.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(TORCH_ARGS) "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --no-deps --ignore-requires-python "$$(grep '^lava-nc==' constraints.txt)"
+	$(BIN)/pip install --no-deps --ignore-requires-python $$(grep '^lava-[a-z]*==' constraints.txt)
 	$(BIN)/pip install --no-deps "$$(grep '^spikingjelly==' constraints.txt)"
 	touch $@
 

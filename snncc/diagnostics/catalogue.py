@@ -15,6 +15,7 @@ from snncc.diagnostics.core import RULES, Rule
 RULE_MODULES = (
     "snncc.artefact",
     "snncc.backends.lava.rules",
+    "snncc.backends.onnx.rules",
     "snncc.cli.rules",
     "snncc.energy.rules",
     "snncc.execute.rules_of_data",
@@ -22,6 +23,8 @@ RULE_MODULES = (
     "snncc.execute.weights",
     "snncc.frontends.rules_of_exchange",
     "snncc.frontends.rules_of_files",
+    "snncc.frontends.rules_of_hdf5",
+    "snncc.frontends.rules_of_nir",
     "snncc.frontends.rules_of_tracing",
     "snncc.mapping.rules",
     "snncc.passes.base",

@@ -20,6 +20,7 @@ from snncc.diagnostics.core import SnnccError
 from snncc.frontends import rules
 from snncc.frontends.checkpoint import check_file, fault
 from snncc.frontends.model import Model
+from snncc.frontends.nir.conventions import SETTINGS as NIR_SETTINGS
 from snncc.frontends.rules_of_exchange import PACKAGE_MISSING
 from snncc.ir.graph import Shape, Source
 
@@ -51,6 +52,7 @@ class Reader:
 
 
 READERS: Mapping[str, Reader] = {
+    ".nir": Reader("NIR", "snncc.frontends.nir.read:read_nir", "h5py", settings=NIR_SETTINGS),
     ".onnx": Reader("ONNX", "snncc.frontends.onnx.read:read_onnx", "onnx"),
     ".pt2": Reader("exported program", "snncc.frontends.exported:read_exported"),
 }

@@ -49,7 +49,7 @@ def read_nodes(path: Path) -> NirFile:
     if not isinstance(top, Mapping) or top.get("type") != "NIRGraph":
         raise fault(NOT_NIR, path, f"`{path}` is no NIR graph: it has no group `node` of that type")
     nodes: dict[str, Node] = {}
-    edges = list(_flattened(path, cast(Tree, top), "", nodes))
+    edges = list(_flattened(path, top, "", nodes))
     for place in nodes.values():
         _check_finite(path, place)
     linked = _linked(path, nodes, edges)

@@ -109,10 +109,12 @@ def _floats(values: Array) -> Array:
 
 def _padding(write: Writer, node: Node, kernel: Shape, dilation: Shape) -> Shape:
     asked = node.fields.get("padding")
+    if not isinstance(asked, str):
+        return write.integers(node, "padding", len(kernel), least=0)
     if asked == "valid":
         return (0,) * len(kernel)
     if asked != "same":
-        return write.integers(node, "padding", len(kernel), least=0)
+        raise write.fault(NOT_NIR, node, f"`padding` is `{asked[:40]}`, wanted same or valid")
     total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if any(n % 2 for n in total):
         raise write.beyond(node, "`same` pads one side more than the other, for an even kernel")

@@ -20,7 +20,7 @@ def if_neuron(write: Writer, node: Node, x: str) -> str:
     """Return the spikes of ``IF``."""
     gains = write.array(node, "r")
     convention = write.reading.convention
-    return _neuron(write, node, x, gains, lambda r: convention.gain_without_leak(r), None)
+    return _neuron(write, node, x, gains, convention.gain_without_leak, None)
 
 
 def lif_neuron(write: Writer, node: Node, x: str) -> str:
@@ -70,9 +70,7 @@ def _reset(write: Writer, node: Node) -> float | None:
     return same(write, node, "v_reset") if "v_reset" in node.fields else 0.0
 
 
-def _neuron(
-    write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None
-) -> str:
+def _neuron(write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None) -> str:
     level, reset = write.array(node, "v_threshold"), _reset(write, node)
     if _uniform(r) and _uniform(level):
         theta, factor = float(level.flat[0]), gain(float(r.flat[0]))

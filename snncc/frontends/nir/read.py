@@ -82,10 +82,10 @@ def nir_graph(file: NirFile, reading: Reading, shape: Shape | None = None) -> Gr
 
 
 def _only(file: NirFile, kind: str) -> Node:
-    """Return the one input or output of the whole graph."""
-    ends = (n for n in file.nodes if n.type == kind and "." not in n.path)
-    outer = [n for n in ends if (not n.reads if kind == "Input" else True)]
-    outer = outer or [n for n in file.nodes if n.type == kind and not (kind == "Input" and n.reads)]
+    """Return the one input or output of the whole graph; those of subgraphs have both sides."""
+    read = {name for node in file.nodes for name in node.reads}
+    ends = [n for n in file.nodes if n.type == kind]
+    outer = [n for n in ends if not (n.reads if kind == "Input" else n.path in read)]
     if len(outer) != 1:
         named = ", ".join(f"`{n.path}`" for n in outer[:4]) or "none"
         message = f"`{file.path}` has {len(outer)} nodes {kind} ({named}), wanted one"
@@ -127,7 +127,9 @@ def _output(write: Writer, file: NirFile, node: Node, made: Mapping[str, str]) -
         else:
             value = made[name]
         parts.append(write.scaled(node, value, factor))
-    total = write.emit(node, ops.Readout, write.added(node, tuple(parts)), steps=write.reading.steps)
+    total = write.emit(
+        node, ops.Readout, write.added(node, tuple(parts)), steps=write.reading.steps
+    )
     mean = write.scaled(node, total, 1 / write.reading.steps if write.reading.mean else 1.0)
     _check_answer(write, node, mean)
     return write.emit(node, ops.Output, mean)
@@ -136,7 +138,11 @@ def _output(write: Writer, file: NirFile, node: Node, made: Mapping[str, str]) -
 def _check_answer(write: Writer, node: Node, value: str) -> None:
     stated = numbers(node.fields.get("shape"))
     found = write.shape(value)
-    if stated is None or not stated.size or math.prod(stated.reshape(-1)[:16].tolist()) == math.prod(found):
+    if (
+        stated is None
+        or not stated.size
+        or math.prod(stated.reshape(-1)[:16].tolist()) == math.prod(found)
+    ):
         return
     message = f"the file says its answer has shape {tuple(stated.tolist())}, it has {found}"
     raise write.fault(NOT_NIR, node, message)
@@ -154,13 +160,10 @@ def _unknown(write: Writer, node: Node) -> SnnccError:
     return write.fault(UNKNOWN_NIR, node, f"there is no node `{shown}`", f"known: {_KNOWN}")
 
 
-def _assumed(
-    path: Path, settings: Mapping[str, str], reading: Reading
-) -> tuple[Diagnostic, ...]:
+def _assumed(path: Path, settings: Mapping[str, str], reading: Reading) -> tuple[Diagnostic, ...]:
     """Return what was assumed of a file, unless framework and time steps were given."""
     if {"framework", "T"} <= settings.keys():
         return ()
     message = f"not in the file, assumed: T={reading.steps}, {reading.convention}"
     hint = "--set framework=snntorch|spikingjelly|norse|sinabs --set T=..."
     return (ASSUMED_NIR.at(Source(file=path.as_posix()), message, hint=hint),)
-
