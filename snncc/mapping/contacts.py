@@ -25,8 +25,8 @@ from snncc.mapping.views import NOWHERE, along, places, sources_of, started
 class Reach:
     """Which cores the places of an operand reach. ``site`` is the site of each place.
 
-    ``sites``, ``cores`` and ``fans`` stand side by side: a spike of a place of that site meets
-    ``fan`` synapses on that core. Each pair of site and core occurs once.
+    ``sites``, ``cores`` and ``fans`` stand side by side, in the order of sites: a spike of a place
+    of that site meets ``fan`` synapses on that core. Each pair of site and core occurs once.
     """
 
     site: Array
@@ -171,12 +171,13 @@ def _windows(graph: Graph, op: Op, operand: int, labels: Array) -> Reach:
     out = labels.reshape(groups, -1, math.prod(outer))
     size = math.prod(inner)
     site = np.arange(groups).reshape(-1, 1, 1) * size + np.arange(size)
-    parts: list[Reach] = []
+    parts: dict[int, Reach] = {}
     for members in _alike(out):
         one = _through_taps(site, taken, made, out[members[0]])
-        parts += [Reach(site, one.sites + g * size, one.cores, one.fans) for g in members]
+        for g in members:
+            parts[g] = Reach(site, one.sites + g * size, one.cores, one.fans)
     sites, cores, fans = (
-        np.concatenate([getattr(part, name) for part in parts])
+        np.concatenate([getattr(parts[g], name) for g in range(groups)])
         for name in ("sites", "cores", "fans")
     )
     whole = np.broadcast_to(site, (groups, math.prod(shape) // groups // size, size))
@@ -191,10 +192,13 @@ def window_of(graph: Graph, op: Op) -> tuple[int, ...]:
 
 
 def _alike(out: Array) -> list[list[int]]:
-    """Return the groups of channels, those together that are computed on the same cores."""
+    """Return the rows of an array by number, those together that are equal.
+
+    They are groups of channels, or channels, that are computed on the same cores.
+    """
     found: dict[bytes, list[int]] = {}
-    for group, labels in enumerate(out):
-        found.setdefault(labels.tobytes(), []).append(group)
+    for row, labels in enumerate(out):
+        found.setdefault(labels.tobytes(), []).append(row)
     return list(found.values())
 
 
@@ -239,21 +243,38 @@ def _through_taps(site: Array, taken: Array, made: Array, out: Array) -> Reach:
     ``out`` ``[channels, positions]`` are the cores of the results. Output positions with the same
     column of cores are taken together.
     """
-    columns, kind = np.unique(out, axis=1, return_inverse=True)
-    kinds = columns.shape[1]
-    pairs, where = ranked(taken * kinds + kind.reshape(-1)[made])
+    kind, starts, cores, counts = _columns(out)
+    kinds = len(starts)
+    pairs, where = ranked(taken * kinds + kind[made])
     taps = np.bincount(where, minlength=len(pairs))
-    tables = [np.unique(columns[:, k], return_counts=True) for k in range(kinds)]
-    lengths = np.array([len(labels) for labels, _ in tables])
-    starts = np.cumsum(lengths) - lengths
-    labels = np.concatenate([labels for labels, _ in tables])
-    counts = np.concatenate([counts for _, counts in tables])
     own = pairs % kinds
-    repeats = lengths[own]
+    repeats = np.diff(starts, append=len(cores))[own]
     within = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     entry = np.repeat(starts[own], repeats) + within
     sites = np.repeat(pairs // kinds, repeats)
-    return coalesced(site, sites, labels[entry], np.repeat(taps, repeats) * counts[entry])
+    return coalesced(site, sites, cores[entry], np.repeat(taps, repeats) * counts[entry])
+
+
+def _columns(out: Array) -> tuple[Array, Array, Array, Array]:
+    """Return (kind of each column, where each kind starts, its cores, how often each occurs).
+
+    Columns of a kind are equal; the last two stand side by side, kind after kind.
+    """
+    alike = _alike(out)
+    rows = out[[members[0] for members in alike]]
+    kind: Array = np.zeros(out.shape[1], np.int64)
+    width = int(rows.max(initial=NOWHERE)) + 2
+    for row in rows:
+        kind = ranked(kind * width + row + 1)[1]
+    kinds = int(kind.max(initial=-1)) + 1
+    first = np.zeros(kinds, np.int64)
+    first[kind] = np.arange(len(kind))
+    cores = rows[:, first]
+    often = np.broadcast_to(np.array([[len(members)] for members in alike]), cores.shape)
+    keys, where = ranked((np.arange(kinds) * width + cores + 1).reshape(-1))
+    counts = np.bincount(where, often.reshape(-1), len(keys)).astype(np.int64)
+    starts = np.searchsorted(keys, np.arange(kinds) * width)
+    return kind, starts, keys % width - 1, counts
 
 
 _Reaching: TypeAlias = Callable[[Graph, Op, int, Array], Reach]

@@ -114,14 +114,12 @@ def _synapses(contact: Contact, first: Array) -> Synapses:
 
 def _lookup(site: Array, reach: Reach) -> tuple[Array, Array]:
     """Return (bin, entry of the reach) side by side, for bins at the sites ``site``."""
-    order = np.argsort(reach.sites, kind="stable")
-    ordered = reach.sites[order]
-    starts = np.searchsorted(ordered, site, "left")
-    lengths = np.searchsorted(ordered, site, "right") - starts
-    lengths[site == NOWHERE] = 0
+    of_site = np.bincount(reach.sites + 1, minlength=int(site.max(initial=0)) + 2)
+    stops = of_site.cumsum()
+    lengths = of_site[site + 1]
     bins = np.repeat(np.arange(len(site)), lengths)
     within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return bins, order[np.repeat(starts, lengths) + within]
+    return bins, np.repeat(stops[site + 1] - lengths, lengths) + within
 
 
 def _distinct(synapses: tuple[Synapses, ...]) -> tuple[Array, Array]:

@@ -8,9 +8,8 @@ import networkx as nx
 import numpy as np
 
 from snncc.ir.graph import Array
-from snncc.mapping.needs import Needs
 from snncc.mapping.ranks import ranked
-from snncc.mapping.tiling import Limits, Tile
+from snncc.mapping.tiling import Limits, Tile, amount
 
 
 def merged(
@@ -45,12 +44,15 @@ def _by_weight(senders: Array, receivers: Array, traffic: Array) -> list[tuple[i
 
 
 class _Groups:
-    """Parts in disjoint sets, each with what it needs."""
+    """Parts in disjoint sets, each with what it needs of everything that has a limit."""
 
     def __init__(self, tiles: Sequence[Tile], limits: Limits) -> None:
-        self.limits = limits
+        self.most = tuple(limits.most.values())
         self.sets: nx.utils.UnionFind = nx.utils.UnionFind(range(len(tiles)))
-        self.needs: dict[int, Needs] = {n: tile.needs for n, tile in enumerate(tiles)}
+        self.needs = {
+            number: tuple(int(amount(tile.needs, name)) for name in limits.most)
+            for number, tile in enumerate(tiles)
+        }
 
     def root(self, number: int) -> int:
         return int(self.sets[number])
@@ -60,8 +62,8 @@ class _Groups:
         a, b = self.root(a), self.root(b)
         if a == b:
             return True
-        both = self.needs[a] + self.needs[b]
-        if not bool(self.limits.fit(both)):
+        both = tuple(x + y for x, y in zip(self.needs[a], self.needs[b], strict=True))
+        if any(n > most for n, most in zip(both, self.most, strict=True)):
             return False
         self.sets.union(a, b)
         self.needs[self.root(a)] = both

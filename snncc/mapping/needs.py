@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -190,17 +191,24 @@ def _axis_reach(cut: Cut, op: Op, axis: int, size: int, kernel: int) -> tuple[Ar
     settings = cast(Any, op)
     dilation = getattr(op, "dilation", (1,) * -axis)[axis]
     outs = cut.population.shape[axis]
-    taps = axis_taps(size, outs, kernel, settings.stride[axis], settings.padding[axis], dilation)
-    found: dict[int, tuple[int, int, int]] = {}
-    for count in np.unique(cut.counts[axis]):
-        block = np.concatenate([np.full(b - a, i) for i, (a, b) in enumerate(blocks(outs, count))])
-        meets = np.zeros((size, int(count)), bool)
-        for place, made in taps:
-            meets[place, block[made]] = True
-        by_place = meets.sum(axis=1)
-        found[int(count)] = (int(meets.sum(0).max()), int(by_place.sum()), int(by_place.max()))
-    table = np.array([found[int(count)] for count in cut.counts[axis]]).T
+    window = (kernel, settings.stride[axis], settings.padding[axis], dilation)
+    counts, where = np.unique(cut.counts[axis], return_inverse=True)
+    found = [_reach_of_blocks(size, outs, int(count), window) for count in counts]
+    table = np.array(found).reshape(-1, 3)[where].T
     return table[0], table[1], table[2]
+
+
+@lru_cache(maxsize=100_000)
+def _reach_of_blocks(
+    size: int, outs: int, count: int, window: tuple[int, int, int, int]
+) -> tuple[int, int, int]:
+    """Return ``_axis_reach`` of one count of blocks; layers of one shape ask for the same."""
+    block = np.repeat(np.arange(count), [b - a for a, b in blocks(outs, count)])
+    meets = np.zeros((size, count), bool)
+    for place, made in axis_taps(size, outs, *window):
+        meets[place, block[made]] = True
+    by_place = meets.sum(axis=1)
+    return int(meets.sum(0).max()), int(by_place.sum()), int(by_place.max())
 
 
 def _linear(cut: Cut, projection: Projection, number: int, shape: Any) -> Operand:
