@@ -56,7 +56,12 @@ class Writer:
     options: tuple[str, ...] = ()
 
 
-WRITERS: Mapping[str, Writer] = {}
+WRITERS: Mapping[str, Writer] = {
+    ".onnx": Writer(
+        "ONNX", "snncc.backends.onnx.convert:write", integers=True, package="onnx",
+        options=("unroll",),
+    ),
+}  # fmt: skip
 """By the end of a file's name, in lower case."""
 
 
