@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: build/digits/manifest.json
 	$(BIN)/snncc simulate build/digits --input examples/digits/test.npz --backend lava --verify
@@ -27,6 +27,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict --quiet
 
 # Torch comes first, pinned: whatever depends on it would else choose a build. lava-nc and lava-dl declare Python
 # <3.11 and older packages than they need, so they come last and alone; `dev` holds what they need in fact. The

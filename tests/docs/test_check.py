@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from torch import nn
 
 from snncc.cli.app import app
 from snncc.cli.policy import configured_policy
 from snncc.diagnostics.formats import RENDERERS
-from snncc.models.neuron import LIF
 from snncc.passes.spike_policy import Allowance, Policy
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +33,6 @@ def test_the_usual_policy_is_told() -> None:
     assert (Policy().encoder, Policy().head) == ("any", "float")
 
 
-def test_the_commands_are_commands() -> None:
-    for line in block("sh").splitlines():
-        _, name, *arguments = shlex.split(line)
-        app.commands[name].make_context(name, arguments)
-
-
 def test_the_hook_is_ours() -> None:
     (repo,) = yaml.safe_load(block("yaml"))["repos"]
     (ours,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
@@ -54,15 +45,10 @@ def test_every_format_is_told() -> None:
     assert set(getattr(option.type, "choices", ())) == set(RENDERERS)
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        assert (ROOT / "docs" / target).exists(), target
-
-
 def test_the_program_judges_a_network(capsys: pytest.CaptureFixture[str]) -> None:
-    image = nn.Sequential(nn.Flatten(), nn.Linear(3072, 2), nn.Unflatten(0, (1, -1)))
-    space = {"network": nn.Sequential(image, LIF(), nn.Linear(2, 2))}
-    exec(block("python"), space)  # noqa: S102 - our own text
-    said = capsys.readouterr().out
-    assert "reads real, not spikes" in said
-    assert "the allowance `SNN201:block.0.*` matches no finding" in said
+    exec(block("python"), {})  # noqa: S102 - our own text
+    clean, *findings = capsys.readouterr().out.splitlines()
+    assert clean == "False"
+    found = [line.split(" ")[:3] for line in findings if "SNN201" in line]
+    assert ["error", "SNN201", "`block.1.attn.q_linear`"] in found
+    assert {line[0] for line in found if line[2].startswith("`block.0.")} == {"note"}

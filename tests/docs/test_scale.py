@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
-from snncc.cli.app import app
 from snncc.diagnostics.catalogue import all_rules
 from snncc.execute import counts
 from snncc.execute.shards import plan
 
 TEXT = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
-
-
-def test_the_commands_are_commands() -> None:
-    (block,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines():
-        _, name, *arguments = shlex.split(line)
-        app.commands[name].make_context(name, arguments)
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

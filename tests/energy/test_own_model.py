@@ -14,7 +14,7 @@ TEXT = (ROOT / "docs" / "energy.md").read_text("utf-8")
 
 
 def test_the_documented_model_loads(tmp_path: Path) -> None:
-    block = re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    block = re.search(r"```toml title=\"mine.toml\"\n(.*?)```", TEXT, re.DOTALL)
     assert block is not None
     path = tmp_path / "mine.toml"
     path.write_text(block[1], encoding="utf-8")
