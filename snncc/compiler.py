@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias, cast
@@ -41,6 +41,9 @@ from snncc.passes.rules_of_merging import CHAIN_LEFT
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import Target
+
+Watch: TypeAlias = Callable[[str], None]
+"""Is called with the name of each stage of a compile as it begins."""
 
 MultiLevel: TypeAlias = Literal["auto", "graded", "substeps"]
 """How counts of spikes reach a weight."""
@@ -200,6 +203,10 @@ def compile_model(
     )
 
 
+def nobody(stage: str) -> None:
+    """Watch nothing."""
+
+
 def compile_checked(
     checked: Checked,
     *,
@@ -208,6 +215,7 @@ def compile_checked(
     weight_bits: int = 8,
     multi_level: MultiLevel = "auto",
     sites: Sites = USUAL_SITES,
+    watch: Watch = nobody,
 ) -> Compiled:
     """Return a checked model in the target's integers; see ``compile_model``.
 
@@ -216,29 +224,26 @@ def compile_checked(
     checked = as_deployed(checked, max_weights=_most_weights(target, weight_bits))
     folded = _folded(checked)
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
+    watch("comparing with the model's own code")
     agreed = _agreement(checked, folded.graph, samples)
+    watch("calibrating")
     real = run_floats(folded.graph, samples)
+    watch("quantizing")
     data = Calibration(samples, real.mean_inputs)
     integer, found, layers = _quantized(folded.graph, target, data, weight_bits)
     integer, unrolled = _unrolled(integer, target, multi_level)
     limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
+    watch("running the integers")
     return Compiled(
-        name=checked.name,
-        target=target,
-        checked=checked,
-        floating=folded.graph,
-        integer=integer,
+        name=checked.name, target=target, checked=checked,
+        floating=folded.graph, integer=integer,
         diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *limits, *assumed),
-        layers=tuple(layers),
-        agreement=agreed,
-        real=real,
-        whole=compare(real, integer, samples),
-        calibrated=calibration is not None,
-        weight_bits=weight_bits,
-        substeps=unrolled,
-        sites=sites,
-    )
+        layers=tuple(layers), agreement=agreed,
+        real=real, whole=compare(real, integer, samples),
+        calibrated=calibration is not None, weight_bits=weight_bits,
+        substeps=unrolled, sites=sites,
+    )  # fmt: skip
 
 
 def _folded(checked: Checked) -> Result:

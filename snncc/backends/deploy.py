@@ -17,7 +17,7 @@ from snncc.backends.report.table import paragraph
 from snncc.backends.report.text import report_text
 from snncc.backends.report.timing import timing_document, timing_text
 from snncc.backends.report.verdicts import chains_document
-from snncc.compiler import Checked, Compiled, check_model, compile_checked
+from snncc.compiler import Checked, Compiled, Watch, check_model, compile_checked, nobody
 from snncc.diagnostics.core import Diagnostic
 from snncc.diagnostics.render import counted, finding_document
 from snncc.execute.dataset import Dataset, as_dataset
@@ -102,7 +102,10 @@ def check_module(
 
 
 def deploy(
-    compiled: Compiled, dataset: Dataset | None, options: Mapping[str, Any] | None = None
+    compiled: Compiled,
+    dataset: Dataset | None,
+    options: Mapping[str, Any] | None = None,
+    watch: Watch = nobody,
 ) -> Deployed:
     """Return the artefact of a compiled model; ``options`` go into the manifest.
 
@@ -110,9 +113,11 @@ def deploy(
     every layer that does not fit the target.
     """
     sample = None if dataset is None else dataset.inputs[0]
+    watch("placing")
     where = placed(compiled.integer, compiled.target, compiled.sites, compiled.weight_bits, sample)
     written = compiled.checked.graph
     report = None
+    watch("counting and pricing")
     if dataset is not None:
         report = build_report(compiled, dataset)
     documents: dict[str, Any] = {
@@ -125,7 +130,12 @@ def deploy(
         documents["report.md"] = _markdown(compiled, report, where)
         stands = where if isinstance(where, Placed) else None
         documents[PROFILE] = profile_text(compiled, dataset, stands)
-    manifest = {
+    artefact = Artefact(compiled.integer, written, documents, _manifest(compiled, options))
+    return Deployed(compiled, artefact, report, where)
+
+
+def _manifest(compiled: Compiled, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
         "model": compiled.name,
         "target": compiled.target.name,
         "options": {
@@ -136,8 +146,6 @@ def deploy(
             **(options or {}),
         },
     }
-    artefact = Artefact(compiled.integer, written, documents, manifest)
-    return Deployed(compiled, artefact, report, where)
 
 
 def provenance(

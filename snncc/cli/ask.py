@@ -8,7 +8,8 @@ import click
 
 from snncc.cli.call import model_of, target_of
 from snncc.cli.options import MODEL_OPTIONS, all_of, form, meant, some_model, unknown_code
-from snncc.cli.screen import result, result_json, working
+from snncc.cli.progress import working
+from snncc.cli.screen import result, result_json
 
 
 @click.command()

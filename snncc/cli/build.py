@@ -9,9 +9,11 @@ import click
 
 from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, model_of, target_of
+from snncc.cli.next_step import after_compile
 from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL, MODEL_OPTIONS, Place, all_of, form
 from snncc.cli.policy import configured_policy
-from snncc.cli.screen import result, result_json, say, show, working
+from snncc.cli.progress import stages, working
+from snncc.cli.screen import result, result_json, say, show
 
 if TYPE_CHECKING:
     from snncc.backends.deploy import Deployed
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from snncc.execute.dataset import Dataset
     from snncc.ir.sites import Site
     from snncc.targets.load import Target
+
+
+_STAGES = {
+    "comparing with the model's own code": 0.12,
+    "calibrating": 0.2,
+    "quantizing": 0.1,
+    "running the integers": 0.08,
+    "placing": 0.3,
+    "counting and pricing": 0.2,
+}
+"""What a compile does after the check, with about the share of each at Spikingformer-8-512."""
 
 
 @click.command("compile")
@@ -78,12 +91,13 @@ def compile_(  # noqa: PLR0913 - one for each option
         checked = check_model(loaded, allow=allow, policy=policy)
     require_weights(checked.graph, checked.name)
     dataset = data_of(data, checked.graph, limit) if data else None
-    how = {"weight_bits": weight_bits, "multi_level": multi_level}
-    compiled = _compiled(checked, chip, dataset, encoder, head, **how)
     made_of = provenance(model, data, options, loaded.provenance)
-    with working("running the data"):
-        deployed = deploy(compiled, dataset, made_of)
-    _conclude(deployed, output or Path(f"{compiled.name}-{chip.name}"), form)
+    with stages(_STAGES) as watch:
+        how = {"weight_bits": weight_bits, "multi_level": multi_level, "watch": watch}
+        deployed = deploy(
+            _compiled(checked, chip, dataset, encoder, head, **how), dataset, made_of, watch
+        )
+    _conclude(deployed, output or Path(f"{checked.name}-{chip.name}"), form)
     return EXIT_CLEAN
 
 
@@ -94,8 +108,7 @@ def _compiled(
     from snncc.ir.sites import Sites
 
     samples, sites = dataset.inputs if dataset else None, Sites(encoder, head)
-    with working("compiling"):
-        return compile_checked(checked, target=chip, calibration=samples, sites=sites, **how)
+    return compile_checked(checked, target=chip, calibration=samples, sites=sites, **how)
 
 
 def _conclude(deployed: Deployed, place: Path, form: str) -> None:
@@ -119,3 +132,4 @@ def _conclude(deployed: Deployed, place: Path, form: str) -> None:
         say(placed_line(where) if isinstance(where, Placed) else "")
     else:
         result(deployment_text(deployed.compiled, deployed.report, where))
+    after_compile(place, calibrated=deployed.compiled.calibrated)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snncc.cli.progress import working
 from snncc.cli.rules import UNUSABLE_ENERGY_MODEL, UNUSABLE_TARGET
-from snncc.cli.screen import working
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.graph import Source
 

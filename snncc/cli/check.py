@@ -10,9 +10,11 @@ import click
 
 from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
 from snncc.cli.call import model_of, named
+from snncc.cli.next_step import after_check
 from snncc.cli.options import ALLOW, MODEL, MODEL_OPTIONS, Place, all_of, form
 from snncc.cli.policy import configured_policy
-from snncc.cli.screen import result, say, show, working
+from snncc.cli.progress import working
+from snncc.cli.screen import result, say, show
 
 if TYPE_CHECKING:
     from snncc.compiler import Checked
@@ -71,6 +73,7 @@ def check(
         findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
         _tell(checked, findings, searched)
+        after_check(model, findings)
     else:
         result(RENDERERS[form](findings))
     return EXIT_CLEAN if findings.clean else EXIT_FINDINGS

@@ -11,7 +11,8 @@ from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, is_artefact, model_of, target_of
 from snncc.cli.options import ALLOW, DATA, LIMIT, MODEL_OPTIONS, Place, all_of, some_model
 from snncc.cli.policy import configured_policy
-from snncc.cli.screen import say, show, working
+from snncc.cli.progress import working
+from snncc.cli.screen import say, show
 
 if TYPE_CHECKING:
     from snncc.backends.writers import Network, Writer

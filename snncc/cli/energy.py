@@ -10,10 +10,12 @@ import click
 
 from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, energy_model_of, is_artefact, model_of
+from snncc.cli.next_step import after_energy
 from snncc.cli.options import DATA, LIMIT, MODEL, MODEL_OPTIONS, all_of, form
+from snncc.cli.progress import working
 from snncc.cli.rules import DATA_WANTED
 from snncc.cli.scale import SCALE, Scale, counting
-from snncc.cli.screen import result, result_json, working
+from snncc.cli.screen import result, result_json
 from snncc.diagnostics.core import SnnccError
 from snncc.energy.rules import UNFIT_ENERGY_OPTION, UNUSABLE_RATES
 from snncc.ir.graph import Source
@@ -88,6 +90,8 @@ def energy(model: str, prices: str, form: str, **options: Any) -> int:
         result_json(document)
     else:
         result(csv if form == "csv" else text)
+    if form == "text":
+        after_energy(prices, given.compare is not None)
     return EXIT_CLEAN
 
 

@@ -11,8 +11,9 @@ import click
 from snncc.cli import EXIT_CLEAN, EXIT_FINDINGS
 from snncc.cli.call import data_of
 from snncc.cli.options import LIMIT, all_of, form
+from snncc.cli.progress import working
 from snncc.cli.scale import SCALE, Scale, sharded
-from snncc.cli.screen import result, result_json, say, working
+from snncc.cli.screen import result, result_json, say
 
 
 @click.command()

@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snncc.cli.screen import say, stderr
+from snncc.cli.progress import Bar
+from snncc.cli.screen import say
 from snncc.diagnostics.core import SnnccError
 from snncc.execute.rules_of_shards import NO_DASK, UNFIT_SCALE
 from snncc.ir.graph import Source
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from snncc.backends.report.energy import Subject
     from snncc.execute.dataset import Dataset
     from snncc.execute.shards.job import Job, Result, RunShards
     from snncc.execute.shards.kept import Kept
     from snncc.execute.shards.run import Runner
-
-PATIENCE_SECONDS = 2
-"""A run that takes longer shows how far it is, and how much time is left."""
 
 SCALE = (
     click.option(
@@ -71,7 +67,7 @@ class Scale:
 def sharded(scale: Scale, task: str) -> Iterator[RunShards]:
     """Give what runs jobs over data sets; where the body ends early, finished shards stay."""
     with contextlib.ExitStack() as resources:
-        session = _Session(scale, resources, _Bar(task))
+        session = _Session(scale, resources, Bar(task))
         resources.callback(session.bar.stop)
         session.bar.start()
         try:
@@ -95,7 +91,7 @@ def counting(scale: Scale, *subjects: Subject) -> Iterator[None]:
 class _Session:
     """The shards of one command: where they run, and what is kept of them."""
 
-    def __init__(self, scale: Scale, resources: contextlib.ExitStack, bar: _Bar) -> None:
+    def __init__(self, scale: Scale, resources: contextlib.ExitStack, bar: Bar) -> None:
         self.scale = scale
         self.resources = resources
         self.bar = bar
@@ -146,51 +142,6 @@ class _Session:
         """Remove what was kept: the command has its result."""
         for kept in self.runs:
             kept.remove()
-
-
-class _Bar:
-    """Says on a terminal what is done, and after two seconds how much of it and how long still."""
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-        self.progress: Progress | None = None
-
-    def start(self) -> None:
-        """Show the task; nothing where stderr is no terminal."""
-        console = stderr()
-        if self.progress is not None or not console.is_terminal:
-            return
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.progress.add_task(self.task, total=None)
-        self.progress.start()
-
-    def show(self, done: int, total: int) -> None:
-        """Show how many samples are done."""
-        if self.progress is None:
-            return
-        task = self.progress.tasks[0]
-        self.progress.update(task.id, completed=done, total=total)
-        if (task.elapsed or 0) > PATIENCE_SECONDS and len(self.progress.columns) == 3:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-            left = (TimeRemainingColumn(), TextColumn("left"))
-            more = (BarColumn(20), MofNCompleteColumn(), TextColumn("samples"), *left)
-            self.progress.columns = (*self.progress.columns, *more)
-
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.stop()
-        say(text)
-        self.start()
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
 
 
 def _unfit(message: str) -> None:

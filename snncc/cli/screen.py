@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,18 +42,3 @@ def result(text: str) -> None:
 def result_json(document: Any) -> None:
     """Print one JSON document to stdout."""
     result(json.dumps(document, indent=2, allow_nan=False))
-
-
-@contextlib.contextmanager
-def working(task: str) -> Iterator[None]:
-    """Show what is being done and for how long, where stderr is a terminal."""
-    console = stderr()
-    if not console.is_terminal:
-        yield
-        return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task(task, total=None)
-        yield
