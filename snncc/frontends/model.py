@@ -70,6 +70,8 @@ class ReadGraph:
 
     as_read: Graph
     called: str
+    own: Graph | None = None
+    """The graph that answers, where the one that is given is of another number of samples."""
 
     def graph(self) -> Graph:
         """Return the graph as it was read."""
@@ -78,7 +80,9 @@ class ReadGraph:
     def record(self, x: Array) -> Recorded:
         """Run the graph by the interpreter, in float64."""
         return (
-            _run_steps(self.as_read, x) if self.as_read.level == "step" else _run(self.as_read, x)
+            _run_steps(self.as_read, x)
+            if self.as_read.level == "step"
+            else _run(self.own or self.as_read, x)
         )
 
 

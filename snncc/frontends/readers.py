@@ -53,7 +53,9 @@ class Reader:
 
 READERS: Mapping[str, Reader] = {
     ".nir": Reader("NIR", "snncc.frontends.nir.read:read_nir", "h5py", settings=NIR_SETTINGS),
-    ".onnx": Reader("ONNX", "snncc.frontends.onnx.read:read_onnx", "onnx"),
+    ".onnx": Reader(
+        "ONNX", "snncc.frontends.onnx.read:read_onnx", "onnx", settings=("batch_axis",)
+    ),
     ".pt2": Reader("exported program", "snncc.frontends.exported:read_exported"),
 }
 """By the end of a file's name, in lower case."""

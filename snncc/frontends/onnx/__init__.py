@@ -1,0 +1,1 @@
+"""ONNX files in: networks exported with the time loop unrolled, neurons as plain arithmetic."""

@@ -1,0 +1,273 @@
+"""Goes through an ONNX graph in order and makes ops of it, with the table of torch's operators.
+
+Each ONNX operator is written as one or a few operators of torch (``operators``, ``views``). Torch
+itself, run on tensors without values, tells the shape of a result; what depends on no input is
+computed once, in float64; all else becomes ops by the same functions as in a traced program.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import torch
+from torch import Tensor
+
+from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.frontends import rules
+from snncc.frontends.aten import CONVERTERS
+from snncc.frontends.build import Builder, Dynamic, Static, Value
+from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.proto import Node, Place, short
+from snncc.frontends.source import innermost
+from snncc.ir import ops
+from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
+
+Made: TypeAlias = "Value | list[Value] | None"
+
+_FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ')
+_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError, OverflowError)
+"""What torch raises where arguments do not meet."""
+
+
+class Importer:
+    """The graph under way. ``values`` holds what each name stands for.
+
+    ``uses`` says how often a value is read, ``targets`` which shapes reshapes want. ``before`` is
+    the same file read for one sample, where it is of one sample and is read for two.
+    """
+
+    def __init__(
+        self, place: Place, nodes: Iterable[Node], ends: Iterable[str],
+        before: Importer | None = None,
+    ) -> None:  # fmt: skip
+        self.place = place
+        self.nodes = tuple(nodes)
+        self.build = Builder()
+        self.findings: list[Diagnostic] = []
+        self.values: dict[str, Value | None] = {"": None}
+        self.before = before
+        self.node = Node("", "", "", (), ())
+        self.targets: dict[str, list[int]] = {}
+        self.uses = Counter(ends)
+        self.uses.update(name for node in self.nodes for name in node.inputs)
+        self._made_later = {name for node in self.nodes for name in node.outputs if name}
+        self._computed = 0
+
+    def run(self, converters: Mapping[str, Any], nodes: Iterable[Node] | None = None) -> None:
+        """Convert every node, by the operator's name. Raises ``SnnccError``."""
+        for node in self.nodes if nodes is None else nodes:
+            self.node = node
+            self.build.at(source_of(node), owner=True)
+            for name, value in zip(node.outputs, self._results(node, converters), strict=False):
+                if name and name in self.values:
+                    raise self.fault_of_file(f"`{short(name)}` is made twice")
+                self.values[name] = value
+            self.values[""] = None
+
+    def _results(self, node: Node, converters: Mapping[str, Any]) -> list[Value | None]:
+        convert = converters.get(node.operator) if not node.domain else None
+        if convert is None:
+            self.refuse(f"the operator `{self.operator}` has no meaning here")
+        read = [self.value(name) for name in node.inputs]
+        try:
+            made: Made = convert(self, node, read)
+        except IRError as error:
+            self.refuse(f"the operator `{self.operator}` cannot be represented: {error}")
+        except _FAULTS as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise self.fault_of_file(f"the operator `{self.operator}` fails: {reason}") from error
+        return list(made) if isinstance(made, list) else [made]
+
+    @property
+    def operator(self) -> str:
+        """The name of the node's operator with its domain."""
+        return short(f"{self.node.domain}.{self.node.operator}".lstrip("."))
+
+    def value(self, name: str) -> Value | None:
+        """Return what a name stands for. Raises ``SnnccError`` for a value that is not made yet."""
+        if name in self.values:
+            return self.values[name]
+        if name in self._made_later:
+            reason = "is made by a later node: the graph has a cycle or is not sorted"
+        else:
+            reason = "is made by no node"
+        raise self.fault_of_file(f"a node reads `{short(name)}`, which {reason}")
+
+    def refuse(self, message: str, hint: str = "") -> NoReturn:
+        """Raise ``SnnccError`` for a node that is in order and cannot be represented."""
+        raise SnnccError(
+            rules.UNSUPPORTED_OP.at(
+                _located(self.node, self.place), f"node `{self.node.called}`: {message}",
+                hint=hint, op=self.operator,
+            )
+        )  # fmt: skip
+
+    def fault_of_file(self, reason: str) -> SnnccError:
+        """Return the error of a node that means nothing."""
+        called = self.node.called
+        return self.place.damaged(f"node `{called}`: {reason}", node=called)
+
+    def aten(self, name: str, *given: Any, **named: Any) -> Any:
+        """Apply an operator of torch, ``add.Tensor`` say, to values and numbers."""
+        packet, _, overload = name.partition(".")
+        operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        arguments = _bound(operator, given, named)
+        shapes = self._shapes(operator, arguments)
+        leaves = list(_leaves(arguments.values()))
+        if not any(isinstance(each, Dynamic) for each in leaves):
+            return self._evaluated(operator, arguments, shapes)
+        self._hold_size(shapes)
+        convert = CONVERTERS.get(f"aten.{packet}")
+        out = shapes[0] if isinstance(shapes, list) else shapes
+        made = convert(self.build, arguments, out) if convert else NotImplemented
+        return self.foreign(f"aten.{packet}", leaves, out) if made is NotImplemented else made
+
+    def foreign(self, target: str, inputs: Iterable[Any], shape: Shape) -> Value:
+        """Keep the shape of what has no meaning here, so that the rest can be looked at."""
+        read = [each for each in inputs if isinstance(each, Dynamic)]
+        return self.build.emit(ops.Foreign, *read, target=target, shape=shape)
+
+    def ints(self, value: Value | None, what: str) -> list[int]:
+        """Return the numbers of a value that has to be known before the network runs."""
+        if not isinstance(value, Static):
+            self.refuse(f"its {what} depends on values that the network computes")
+        if value.tensor.numel() > limits.MOST_NODES:
+            raise self.place.too_large(f"gives {value.tensor.numel():,} numbers for a {what}")
+        return [int(n) for n in value.tensor.reshape(-1).tolist()]
+
+    def shape_as_stated(self, x: Value) -> Shape:
+        """Return the shape of the first input that the file means where it states its own shape.
+
+        Where a reshape's numbers are the same for one sample as for more, they are of one sample.
+        """
+        if self.before is None:
+            return x.shape
+        made = self.node.outputs[0]
+        if made in self.targets and self.targets[made] != self.before.targets.get(made):
+            return x.shape
+        alone = self.before.values.get(self.node.inputs[0])
+        return x.shape if alone is None else alone.shape
+
+    def _shapes(self, operator: Any, arguments: Mapping[str, Any]) -> Any:
+        """Return the shape of each result, by torch's own rules."""
+        chooses = operator.overloadpacket is torch.ops.aten.where
+        read = {
+            key: _mapped(
+                value, lambda v, key=key: _as_meta(v, truth=chooses and key == "condition")
+            )
+            for key, value in arguments.items()
+        }
+        with torch.no_grad():
+            made = operator(**read)
+        if isinstance(made, Tensor):
+            return tuple(made.shape)
+        return [tuple(each.shape) for each in made if isinstance(each, Tensor)]
+
+    def _hold_size(self, shapes: Any) -> None:
+        for shape in shapes if isinstance(shapes, list) else [shapes]:
+            if len(shape) > limits.MOST_AXES or math.prod(shape) > limits.LARGEST_VALUE:
+                message = f"computes a value of shape {shape}, more than {limits.LARGEST_VALUE:,}"
+                raise self.place.too_large(f"{message} numbers", node=self.node.called)
+
+    def _evaluated(self, operator: Any, arguments: Mapping[str, Any], shapes: Any) -> Any:
+        """Compute what depends on no input; in float64 if it is arithmetic."""
+        view = any(each.alias_info for each in operator._schema.returns)  # noqa: SLF001 - it has no public name
+        if not view:
+            every = shapes if isinstance(shapes, list) else [shapes]
+            self._computed += sum(math.prod(shape) for shape in every)
+            if self._computed > limits.MOST_COMPUTED:
+                message = f"computes more than {limits.MOST_COMPUTED:,} numbers from constants"
+                raise self.place.too_large(message, node=self.node.called)
+
+        def real(value: Any) -> Any:
+            if not isinstance(value, Static):
+                return value
+            wide = value.tensor.is_floating_point() and not view
+            return value.tensor.double() if wide else value.tensor
+
+        with torch.no_grad():
+            made = operator(**{key: _mapped(value, real) for key, value in arguments.items()})
+        return Static(made) if isinstance(made, Tensor) else [Static(each) for each in made]
+
+    def graph(self, ends: list[str]) -> Graph:
+        """Return the graph of what answers; all but the first answer are left out."""
+        answer = self.value(ends[0])
+        if answer is None:
+            raise self.place.damaged("its answer is no value")
+        made = self.build.dynamic(answer)
+        name = self.build.unique("output")
+        self.build.ops.append(ops.Output(name=name, inputs=(made.name,)))
+        return without_dead(Graph(tuple(self.build.ops), self.build.weights))
+
+
+def _bound(operator: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments by name, defaults filled in."""
+    bound: dict[str, Any] = {}
+    for i, formal in enumerate(operator._schema.arguments):  # noqa: SLF001 - no public name
+        default = named.get(formal.name, formal.default_value)
+        bound[formal.name] = given[i] if i < len(given) else default
+    return bound
+
+
+def _mapped(value: Any, change: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_mapped(each, change) for each in value]
+    return change(value)
+
+
+def _leaves(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+def _as_meta(value: Any, *, truth: bool) -> Any:
+    if isinstance(value, Dynamic):
+        return torch.empty(value.shape, device="meta", dtype=torch.bool if truth else None)
+    if not isinstance(value, Static):
+        return value
+    tensor = value.tensor
+    kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty_strided(
+        tensor.shape, tensor.stride(), device="meta", dtype=torch.bool if truth else kind
+    )
+
+
+def source_of(node: Node) -> Source:
+    """Return where a node is from: its module and line in the exporter's notes, or its own name."""
+    frames = _FRAME.findall(node.hints.get("pkg.torch.onnx.stack_trace", "")[:20_000])
+    file, line = innermost([(name, int(number)) for name, number in frames])
+    return Source(module_of(node), file, line)
+
+
+def module_of(node: Node) -> str:
+    """Return the path of the module that a node belongs to, or what the node is called."""
+    scopes = node.hints.get("pkg.torch.onnx.name_scopes", "")
+    found = _scope_in(scopes) if 0 < len(scopes) < 10_000 else None
+    if found is not None:
+        return short(found)
+    parts = node.name.split("/")
+    if parts[0] == "" and len(parts) > 2:
+        return short(".".join(parts[1:-1]))
+    return "" if parts[0] == "" else node.called
+
+
+def _scope_in(text: str) -> str | None:
+    try:
+        scopes = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    listed = isinstance(scopes, list) and len(scopes) > 1 and isinstance(scopes[-2], str)
+    return str(scopes[-2]) if listed else None
+
+
+def _located(node: Node, place: Place) -> Source:
+    source = source_of(node)
+    return source if source.file else Source(source.module, place.path.as_posix(), 1)

@@ -1,0 +1,24 @@
+"""What an ONNX file may claim: every size is held against these before anything is allocated."""
+
+from __future__ import annotations
+
+LARGEST_FILE = 2**31
+"""Bytes of a protobuf file, by protobuf's own rule."""
+
+MOST_NODES = 50_000
+"""Nodes once functions are written out: Spikformer with 12 blocks and 4 time steps has 12,000."""
+
+DEEPEST = 16
+"""Functions that call functions, and branches within branches."""
+
+MOST_AXES = 10
+"""Axes of a value."""
+
+LARGEST_VALUE = 2**31
+"""Numbers of a value that the network computes, for one batch."""
+
+MOST_COMPUTED = 2**27
+"""Numbers computed from constants alone, over the whole file: 1 GiB in float64."""
+
+LONGEST_NAME = 300
+"""Characters of a name."""

@@ -1,0 +1,134 @@
+"""An ONNX file as a model: sizes held, functions written out, every node converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.frontends import rules
+from snncc.frontends.build import Dynamic, Static, Value
+from snncc.frontends.model import Model, ReadGraph
+from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.branches import with_branches
+from snncc.frontends.onnx.importer import Importer
+from snncc.frontends.onnx.operators import OPERATORS
+from snncc.frontends.onnx.proto import Node, Place, flattened, open_model, short
+from snncc.frontends.onnx.tensors import read_tensor
+from snncc.frontends.readers import Asked
+from snncc.frontends.torch_export import BATCH
+from snncc.ir import ops
+from snncc.ir.graph import Shape, Source
+
+CALLED = "the ONNX file"
+
+
+def read_onnx(path: Path, asked: Asked) -> Model:
+    """Return the model in an ONNX file. Raises ``SnnccError``."""
+    file = _File(Place(path), asked)
+    shape = file.input_shape()
+    alone = file.imported(shape)
+    own = graph = alone.graph(file.ends)
+    if shape[0] == 1:
+        graph = file.imported((BATCH, *shape[1:]), alone).graph(file.ends)
+    origin = ReadGraph(graph, CALLED, own)
+    return Model(origin, shape[1:], path.stem, notes=file.notes())
+
+
+class _File:
+    """What a file holds, ready to be converted for one number of samples or another."""
+
+    def __init__(self, place: Place, asked: Asked) -> None:
+        self.place = place
+        self.asked = asked
+        proto = open_model(place)
+        self.nodes: tuple[Node, ...] = flattened(place, proto)
+        self.stored = {each.name: each for each in proto.graph.initializer}
+        if len(self.stored) != len(proto.graph.initializer):
+            raise place.damaged("two weights have one name")
+        self.weights: dict[str, Value] = {
+            name: Static(read_tensor(place, each), short(name))
+            for name, each in self.stored.items()
+        }
+        self.inputs = [each for each in proto.graph.input if each.name not in self.stored]
+        self.ends = [each.name for each in proto.graph.output]
+        if not self.ends:
+            raise place.damaged("it has no output")
+        if len(self.inputs) != 1:
+            names = ", ".join(f"`{short(each.name)}`" for each in self.inputs[:4]) or "none"
+            message = f"it has {len(self.inputs)} inputs ({names}), a network takes one tensor"
+            raise place.fault(rules.UNSUPPORTED_OP, message)
+
+    def notes(self) -> tuple[Diagnostic, ...]:
+        """Return what is left out."""
+        if len(self.ends) == 1:
+            return ()
+        message = f"{len(self.ends)} tensors are returned; all but the first are left out"
+        return (rules.OUTPUT_LEFT_OUT.at(Source(file=self.place.path.as_posix()), message),)
+
+    @property
+    def batch_axis(self) -> int:
+        """Where the file's input has the batch: what the user says, else the axis that is open."""
+        said = self.asked.settings.get("batch_axis")
+        if said is not None:
+            if said not in ("0", "1"):
+                raise self.place.fault(rules.BAD_SETTING, f"`batch_axis={said}`: wanted 0 or 1")
+            return int(said)
+        dims = self.inputs[0].type.tensor_type.shape.dim
+        opened = [i for i, each in enumerate(dims) if not each.HasField("dim_value")]
+        return 1 if opened == [1] else 0
+
+    def input_shape(self) -> Shape:
+        """Return the shape of a batch as the file has it, the batch in front."""
+        kind = self.inputs[0].type.tensor_type
+        if kind.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+            raise self.place.fault(rules.UNSUPPORTED_OP, "its input is no tensor of floats")
+        dims = [each.dim_value if each.HasField("dim_value") else 0 for each in kind.shape.dim]
+        if not 2 <= len(dims) <= limits.MOST_AXES or any(n < 0 for n in dims):
+            message = f"its input has shape {tuple(dims[: limits.MOST_AXES])}"
+            hint = "its first axis is the batch"
+            raise self.place.fault(rules.UNKNOWN_INPUT, message, hint)
+        samples = dims.pop(self.batch_axis) or BATCH
+        inner = self._given(dims)
+        size = samples
+        for n in inner:
+            size *= n
+        if size > limits.LARGEST_VALUE:
+            raise self.place.too_large(f"claims an input of shape {(samples, *inner)}")
+        return (samples, *inner)
+
+    def _given(self, dims: list[int]) -> Shape:
+        """Return the shape of one sample; what the file leaves open, the user has to say."""
+        asked = self.asked.shape
+        fits = asked is not None and len(asked) == len(dims)
+        if fits and asked is not None:
+            fits = all(n in (0, m) for n, m in zip(dims, asked, strict=True))
+        if asked is not None and not fits:
+            text = "x".join(str(n) if n else "?" for n in dims)
+            message = f"--input-shape says {'x'.join(map(str, asked))}, the file has {text}"
+            raise self.place.fault(rules.UNKNOWN_INPUT, message)
+        if asked is None and 0 in dims:
+            text = "x".join(str(n) if n else "?" for n in dims)
+            message = f"nothing says how large the input is: the file has {text}"
+            raise self.place.fault(rules.UNKNOWN_INPUT, message, "give `--input-shape`")
+        return asked or tuple(dims)
+
+    def imported(self, shape: Shape, before: Importer | None = None) -> Importer:
+        """Return all nodes converted, for a batch of that shape."""
+        c = Importer(self.place, self.nodes, self.ends, before)
+        c.values.update(self.weights)
+        name = self.inputs[0].name
+        c.values[name] = self._input(c, shape)
+        c.run(with_branches(OPERATORS))
+        return c
+
+    def _input(self, c: Importer, shape: Shape) -> Any:
+        """Return the input as the file's own nodes read it."""
+        name = c.build.unique("input")
+        c.build.ops.append(ops.Input(name=name, shape=shape))
+        made: Value = Dynamic(name, shape)
+        if self.batch_axis == 1:
+            made = c.aten("transpose.int", made, 0, 1)
+        return made
