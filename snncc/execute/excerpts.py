@@ -108,6 +108,8 @@ def _potentials(
     shape = graph.type_of(op.name).shape
     threshold, unit = neuron_weights(op, graph)
     levels = threshold if op.levels > 1 else threshold[None]
+    missing = (1,) * (len(shape) + 1 - levels.ndim)
+    levels = levels.reshape(len(levels), *missing, *levels.shape[1:])
     levels = _chosen(np.broadcast_to(levels, (len(levels), *shape)), places, 1).astype(np.int64)
     taken = None if unit is None else _chosen(np.broadcast_to(unit, shape), places, 0)
     given = levels if op.levels > 1 else levels[0]
