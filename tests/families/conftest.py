@@ -15,7 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snncc.backends.onnx.model import bytes_of, write_onnx
+from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.io import input_varies
 from snncc.models.neuron import SpikingNeuron
 from snncc.models.neuron_multilevel import MultiLevel
 
@@ -158,6 +161,26 @@ def evaluate() -> Evaluate:
     The input and the values made at each time step are ``[T, B, ...]``, others ``[B, ...]``.
     """
     return lambda graph, x: _Evaluator(graph).run(torch.tensor(x, dtype=torch.float64))
+
+
+@pytest.fixture(scope="session")
+def in_onnx() -> Callable[[Graph, Array], None]:
+    """A function that writes an integer graph as ONNX and holds onnxruntime to the executor."""
+    runtime: Any = pytest.importorskip("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+
+    def compare(graph: Graph, x: Array) -> None:
+        x = x.swapaxes(0, 1) if input_varies(graph) else x
+        want = Executor(graph).run(x.astype(np.float32)).output
+        for unroll in (False, True):
+            data = bytes_of(write_onnx(graph, unroll=unroll))
+            session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            entry = session.get_inputs()[0].name
+            (got,) = session.run(None, {entry: x.astype(np.float32)})
+            assert np.array_equal(got, want), unroll
+
+    return compare
 
 
 class _Evaluator:

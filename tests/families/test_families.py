@@ -130,7 +130,7 @@ def held_to_pytorch(compiled: Compiled, x: Array, evaluate: Any) -> dict[str, fl
     return {op.name: float(run.values[op.name].mean()) / op.levels for op in neurons}
 
 
-def compiles(name: str, case: Case, lively: Any, evaluate: Any) -> None:
+def compiles(name: str, case: Case, lively: Any, evaluate: Any, in_onnx: Any) -> None:
     overrides, allow = case
     model, x = network(name, overrides)
     assert {path: rate for path, rate in lively(model, x).items() if not _in_bounds(rate)} == {}
@@ -143,6 +143,7 @@ def compiles(name: str, case: Case, lively: Any, evaluate: Any) -> None:
     assert compiled.agreement.equal
     assert not compiled.agreement.unmatched
     rates = held_to_pytorch(compiled, x.numpy(), evaluate)
+    in_onnx(compiled.integer, x.numpy())
     neurons = compiled.floating.of_kind("neuron")
     assert len(rates) == len(neurons) > 5
     assert {name: rate for name, rate in rates.items() if not _in_bounds(rate)} == {}
@@ -153,14 +154,14 @@ def _in_bounds(rate: float) -> bool:
 
 
 @pytest.mark.parametrize("name", ONE_EACH)
-def test_integers_are_those_of_pytorch(name: str, lively: Any, evaluate: Any) -> None:
-    compiles(name, ONE_EACH[name], lively, evaluate)
+def test_integers_are_those_of_pytorch(name: str, lively: Any, evaluate: Any, in_onnx: Any) -> None:
+    compiles(name, ONE_EACH[name], lively, evaluate, in_onnx)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_forms(name: str, lively: Any, evaluate: Any) -> None:
-    compiles(name, OTHERS[name], lively, evaluate)
+def test_other_forms(name: str, lively: Any, evaluate: Any, in_onnx: Any) -> None:
+    compiles(name, OTHERS[name], lively, evaluate, in_onnx)
 
 
 def test_the_spikeformer_is_refused_and_told_why() -> None:
