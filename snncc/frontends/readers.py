@@ -52,6 +52,7 @@ class Reader:
 
 
 READERS: Mapping[str, Reader] = {
+    ".net": Reader("netx", "snncc.frontends.netx.read:read_netx", "h5py", settings=("T", "input")),
     ".nir": Reader("NIR", "snncc.frontends.nir.read:read_nir", "h5py", settings=NIR_SETTINGS),
     ".onnx": Reader(
         "ONNX", "snncc.frontends.onnx.read:read_onnx", "onnx", settings=("batch_axis",)

@@ -8,7 +8,8 @@ Nothing on disk is changed. What is worked around:
 4. a process model that raises leaves its neighbours waiting for ever, without a message, and a
    program that is killed leaves its children behind;
 5. every process adds a handler to the root logger and stays in a global list for good;
-6. the stock convolution keeps its geometry in int8, which numpy 2 refuses to meet 128 channels.
+6. the stock convolution keeps its geometry in int8, which numpy 2 refuses to meet 128 channels;
+7. lava-dl's netx imports OpenCV and torchvision for a part that it never uses.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import multiprocessing
 import os
 import queue
@@ -39,6 +41,8 @@ import numpy as np
 
 from snncc.backends.lava.rules import (
     INSTALL,
+    INSTALL_DL,
+    LAVA_DL_MISSING,
     LAVA_MISSING,
     LAVA_START_METHOD,
     LAVA_TIMEOUT,
@@ -54,6 +58,7 @@ _MP = "lava.magma.runtime.message_infrastructure.multiprocessing"
 _PORTS = "lava.magma.core.process.ports.ports"
 _PROCESS = "lava.magma.core.process.process"
 _RUNTIME = "lava.magma.runtime.runtime"
+_UNUSED_BY_NETX = "lava.lib.dl.slayer.object_detection"
 _PR_SET_PDEATHSIG = 1
 _BLAS_SETTERS = (
     "scipy_openblas_set_num_threads64_",
@@ -95,6 +100,17 @@ def enable() -> None:
     except ImportError as error:
         hint = "lava-nc needs numpy, scipy, networkx and asteval"
         raise _error(LAVA_MISSING, f"lava-nc cannot be imported: {error}", hint) from None
+
+
+def enable_netx() -> None:
+    """Let lava-dl's ``netx`` be imported, with neither OpenCV nor torchvision.
+
+    Raises ``SnnccError`` where Lava or lava-dl is missing.
+    """
+    enable()
+    if importlib.util.find_spec("lava.lib.dl") is None:
+        raise _error(LAVA_DL_MISSING, "lava-dl is not installed", f"install it: {INSTALL_DL}")
+    sys.modules.setdefault(_UNUSED_BY_NETX, ModuleType(_UNUSED_BY_NETX))
 
 
 def _error(rule: Rule, message: str, hint: str) -> SnnccError:

@@ -10,6 +10,9 @@ VERSION = "0.10.0"
 INSTALL = f"pip install --no-deps --ignore-requires-python lava-nc=={VERSION}"
 """Installs Lava beside snncc's own dependencies, on Python 3.10 to 3.13."""
 
+INSTALL_DL = "pip install --no-deps --ignore-requires-python lava-dl==0.6.0"
+"""Installs lava-dl, whose ``netx`` needs h5py and matplotlib besides."""
+
 LAVA_MISSING = rule(
     "SNN910",
     "lava-missing",
@@ -156,6 +159,33 @@ NOT_INTEGER_STEPS = rule(
     from snncc.backends.lava.run import run_lava
 
     run_lava(compiled.integer, images)
+    ```
+    """,
+)
+
+LAVA_DL_MISSING = rule(
+    "SNN917",
+    "lava-dl-missing",
+    Severity.ERROR,
+    f"""
+    A netx file was to be run by lava-dl, which is not installed. Its `netx` needs h5py and
+    matplotlib besides lava-nc; OpenCV and torchvision, which it asks for, it does not use:
+
+        pip install h5py matplotlib
+        {INSTALL_DL}
+
+    Fails:
+
+    ```python
+    from snncc.backends.lava.netx import run_netx
+
+    run_netx("model.net", frames, steps=4)
+    ```
+
+    Works without lava-dl:
+
+    ```sh
+    snncc simulate build/model --input test.npz
     ```
     """,
 )

@@ -27,7 +27,7 @@ from snncc.backends.lava.synapses import GRADED_BITS, StockSynapses
 from snncc.ir.graph import Array
 
 _NO_CURRENT_MEMORY = 4095
-_STOCK_MODELS = {
+STOCK_MODELS = {
     Conv: compat.widen_convolution(PyConvModelFixed),
     Dense: PyDenseModelBitAcc,
     LIFReset: PyLifResetModelBitAcc,
@@ -69,7 +69,7 @@ def run_stock(
 
 def _run_config(processes: Sequence[Any]) -> Any:
     models = {
-        p: model_of(p) if isinstance(p, Source | Sink) else _STOCK_MODELS[type(p)]
+        p: model_of(p) if isinstance(p, Source | Sink) else STOCK_MODELS[type(p)]
         for p in processes
     }
     return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)

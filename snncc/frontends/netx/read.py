@@ -1,0 +1,348 @@
+"""From a netx file to a model: a step graph in floats with the file's whole numbers.
+
+A stock neuron computes ``v' = rz(v (4096 - dv) / 4096) + 64 (X + b)`` and fires where
+``v > 64 vth``: here in units of 64, with a threshold half a unit of ``v`` above ``vth``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.frontends.hdf5 import Leaf, Tree, fault, read_tree
+from snncc.frontends.model import Model, read_model
+from snncc.frontends.netx.rules import ASSUMED_NETX, NETX_UNREAD, NOT_NETX
+from snncc.frontends.nir.conventions import reading_of
+from snncc.frontends.nir.file import Node, numbers
+from snncc.frontends.nir.write_steps import Writer
+from snncc.frontends.rules_of_files import BAD_SETTING, NOT_FINITE
+from snncc.ir import ops
+from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Source, without_dead
+from snncc.ir.text import parse
+
+SETTINGS = ("T", "input")
+
+_HALF = 1 / 128
+_UNREAD = {
+    "dense_rec": "recurrent weights", "dense_comp": "complex weights", "pool": "a pool",
+    "convT": "a transposed convolution", "unpool": "an unpooling", "average": "an average",
+    "concat": "a concatenation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _File:
+    """The layers of a file in order, each with its fields, and what else is in it."""
+
+    path: Path
+    layers: tuple[Node, ...]
+    steps: int | None
+    own: Tree | None
+
+
+def read_netx(path: Path, asked: Any) -> Model:
+    """Return the network in a netx file; ``asked`` is an ``Asked``. Raises ``SnnccError``."""
+    file = _opened(path)
+    stated = {} if file.steps is None else {"T": str(file.steps)}
+    try:
+        reading = reading_of({"T": "16", **stated, **asked.settings})
+    except ValueError as error:
+        raise fault(BAD_SETTING, path, str(error)) from None
+    write = Writer(path.as_posix(), reading)
+    graph = _Reading(file, write).graph(asked.shape)
+    notes: tuple[Diagnostic, ...] = ()
+    if file.own is None and not set(SETTINGS) <= asked.settings.keys():
+        how = "of its own at every time step" if reading.varies else "the same at every time step"
+        message = f"not in the file, assumed: an input {how}, T={reading.steps}"
+        notes = (ASSUMED_NETX.at(Source(file=path.as_posix()), message),)
+    return read_model(graph, path.stem, "the netx file", notes=notes)
+
+
+def _opened(path: Path) -> _File:
+    tree = read_tree(path)
+    layers = tree.get("layer")
+    if not isinstance(layers, Mapping) or not layers:
+        raise fault(NOT_NETX, path, f"`{path}` is no netx network: it has no group `layer`")
+    nodes = []
+    for index in range(len(layers)):
+        fields = layers.get(str(index))
+        kind = fields.get("type") if isinstance(fields, Mapping) else None
+        if not isinstance(fields, Mapping) or not isinstance(kind, str):
+            raise fault(NOT_NETX, path, f"`{path}` has no layer {index} with a type")
+        nodes.append(Node(f"layer.{index}", kind, fields))
+        _check_numbers(path, nodes[-1])
+    own = tree.get("snncc")
+    return _File(path, tuple(nodes), _steps(tree), own if isinstance(own, Mapping) else None)
+
+
+def _check_numbers(path: Path, node: Node) -> None:
+    for name, value in node.fields.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            wrong = int(np.count_nonzero(~np.isfinite(value)))
+            if wrong:
+                message = f"`{node.path}.{name}`: {wrong} of {value.size} values are not finite"
+                raise SnnccError(NOT_FINITE.at(Source(node.path, path.as_posix()), message))
+
+
+def _steps(tree: Tree) -> int | None:
+    simulation = tree.get("simulation")
+    if not isinstance(simulation, Mapping):
+        return None
+    found = numbers(simulation.get("tSample"))
+    if found is None or found.size != 1 or not np.isfinite(found).all():
+        return None
+    return int(found.reshape(-1)[0])
+
+
+class _Reading:
+    """Makes the ops of one file."""
+
+    def __init__(self, file: _File, write: Writer) -> None:
+        self._file, self._write = file, write
+
+    def graph(self, shape: Shape | None) -> Graph:
+        """Return the step graph. Raises ``SnnccError``."""
+        file, write = self._file, self._write
+        value = self._input(file.layers[0], shape)
+        rest = file.layers[1:] if file.layers[0].type == "input" else file.layers
+        for node in rest:
+            if node.type == "conv":
+                value = self._fire(node, self._conv(node, value))
+            elif node.type == "dense":
+                value = self._fire(node, self._dense(node, value))
+            elif node.type != "flatten":
+                what = _UNREAD.get(node.type, f"of type `{node.type[:20]}`")
+                raise write.fault(NETX_UNREAD, node, f"it is {what}")
+        if file.own is not None:
+            self._head(file.own, value)
+        else:
+            end = Node("output", "output", {})
+            total = write.emit(end, ops.Readout, value, steps=write.reading.steps)
+            write.emit(end, ops.Output, total)
+        return without_dead(Graph(tuple(write.ops), write.weights, "step", write.reading.steps))
+
+    def _input(self, node: Node, shape: Shape | None) -> str:
+        write = self._write
+        if node.type != "input" and shape is None:
+            raise write.fault(
+                NOT_NETX, node, "nothing says how large its input is", "--input-shape"
+            )
+        own = shape or write.integers(
+            node, "shape", max(1, write.array(node, "shape").size), least=1
+        )
+        if float(np.prod(np.array(own, float))) > _MOST_INPUTS:
+            raise write.fault(NOT_NETX, node, f"an input of shape {own} is too large")
+        entry = Node("input", "input", node.fields)
+        name = write.emit(entry, ops.Input, shape=own, varies=write.reading.varies)
+        name = name if write.reading.varies else write.emit(entry, ops.Repeat, name)
+        if self._file.own is not None:
+            return write.scaled(entry, name, 1 / self._input_scale())
+        if node.type != "input" or "neuron" not in node.fields:
+            return name
+        return self._fire(node, self._transformed(node, name))
+
+    def _input_scale(self) -> float:
+        text = cast(Tree, self._file.own).get("input")
+        entry = self._parsed(text, {}).ops[0]
+        scale = getattr(entry, "scale", None)
+        return float(scale) if scale else 1.0
+
+    def _transformed(self, node: Node, value: str) -> str:
+        """Return ``weight x + bias``, which input layers add to the potential."""
+        write = self._write
+        factor, offset = (
+            float(self._whole(node, name).reshape(-1)[0]) if name in node.fields else default
+            for name, default in (("weight", 64.0), ("bias", 0.0))
+        )
+        shape = write.shape(value)
+        flat = (*shape, 1, 1)[:3] if len(shape) < 3 else shape
+        cell = Node(f"{node.path}.transform", node.type, node.fields)
+        value = write.emit(cell, ops.Reshape, value, shape=flat) if flat != shape else value
+        weight = np.full((flat[0], 1, 1, 1), factor, np.float32)
+        value = write.emit(
+            cell, ops.Conv, value, weight=weight, bias=np.full(flat[0], offset, np.float32),
+            stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=flat[0],
+        )  # fmt: skip
+        return write.emit(cell, ops.Reshape, value, shape=shape) if flat != shape else value
+
+    def _conv(self, node: Node, value: str) -> str:
+        write = self._write
+        weight = self._whole(node, "weight")
+        if weight.ndim == 5 and weight.shape[4] == 1:
+            weight = weight[..., 0]
+        if weight.ndim != 4 or 0 in weight.shape:
+            raise write.fault(NOT_NETX, node, f"`weight` has shape {weight.shape}")
+        if len(write.shape(value)) != 3:
+            message = f"a convolution reads a value of shape {write.shape(value)}"
+            raise write.fault(NOT_NETX, node, message)
+        groups = write.integers(node, "groups", 1, least=1)[0]
+        if weight.shape[0] % groups:
+            raise write.fault(NOT_NETX, node, f"{weight.shape[0]} channels are no {groups} groups")
+        return write.emit(
+            Node(f"{node.path}.conv", node.type, node.fields), ops.Conv, value, weight=weight,
+            bias=self._bias(node, weight.shape[0]), groups=groups,
+            stride=write.integers(node, "stride", 2, least=1),
+            padding=write.integers(node, "padding", 2, least=0),
+            dilation=write.integers(node, "dilation", 2, least=1),
+        )  # fmt: skip
+
+    def _dense(self, node: Node, value: str) -> str:
+        write = self._write
+        shape = write.shape(value)
+        if len(shape) != 1:
+            size = int(np.prod(shape))
+            row = Node(f"{node.path}.flatten", node.type, node.fields)
+            value = write.emit(row, ops.Reshape, value, shape=(size,))
+        weight = self._whole(node, "weight")
+        if weight.ndim == 1:
+            outputs = int(np.prod(write.integers(node, "shape", self._rank(node), least=1)))
+            weight = weight.reshape(outputs, -1) if weight.size % outputs == 0 else weight
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise write.fault(NOT_NETX, node, f"`weight` has shape {weight.shape}")
+        if not _kept(weight):
+            message = f"lava-dl changes its weights, {weight.min():g} to {weight.max():g}"
+            raise write.fault(NETX_UNREAD, node, message)
+        inner = Node(f"{node.path}.dense", node.type, node.fields)
+        return write.emit(
+            inner, ops.Linear, value, weight=weight, bias=self._bias(node, weight.shape[0])
+        )
+
+    def _rank(self, node: Node) -> int:
+        return max(1, self._write.array(node, "shape").size)
+
+    def _whole(self, node: Node, name: str) -> Array:
+        """Return a field of whole numbers, as lava-dl does: cut off behind the point."""
+        return np.trunc(self._write.array(node, name)).astype(np.float32)
+
+    def _bias(self, node: Node, channels: int) -> Array | None:
+        if "bias" not in node.fields:
+            return None
+        bias = self._whole(node, "bias").reshape(-1)
+        if bias.size not in (1, channels):
+            message = f"{bias.size} biases for {channels} channels"
+            raise self._write.fault(NOT_NETX, node, message)
+        return np.broadcast_to(bias, (channels,)).copy() if np.any(bias) else None
+
+    def _fire(self, node: Node, value: str) -> str:
+        """Return the spikes of a layer's neurons; a layer without adds up its currents."""
+        write = self._write
+        if "delay" in node.fields and np.any(write.array(node, "delay")):
+            raise write.fault(NETX_UNREAD, node, "it has delays")
+        config = node.fields.get("neuron")
+        if config is None:
+            if node is not self._file.layers[-1]:
+                raise write.fault(NOT_NETX, node, "it has no neurons, and is not the last layer")
+            return value
+        if not isinstance(config, Mapping):
+            raise write.fault(NOT_NETX, node, "its `neuron` is no group")
+        inner = Node(node.path, node.type, config)
+        decay, theta = self._neuron(inner), self._threshold(inner, value)
+        if theta.size > 1:
+            value = write.scaled_by_channel(inner, value, 1 / theta)
+        level = float(theta[0]) if theta.size == 1 else 1.0
+        return write.emit(
+            inner, ops.Neuron, value, tau=None if decay == 0 else 4096 / decay, decay_input=False,
+            v_threshold=level, v_reset=0.0,
+        )  # fmt: skip
+
+    def _neuron(self, node: Node) -> int:
+        """Return the decay of the potential. Raises ``SnnccError`` for other neurons."""
+        write, kind = self._write, node.fields.get("type")
+        if kind not in ("LOIHI", "CUBA"):
+            raise write.fault(NETX_UNREAD, node, f"its neurons are of type `{str(kind)[:20]}`")
+        current = write.integers(node, "iDecay", 1, least=0)[0]
+        if current != 4096:
+            message = f"its current keeps {4096 - current} of 4096 of itself: a second state"
+            raise write.fault(NETX_UNREAD, node, message)
+        if "gradedSpike" in node.fields and np.any(write.array(node, "gradedSpike")):
+            raise write.fault(NETX_UNREAD, node, "its spikes are graded")
+        decay = write.integers(node, "vDecay", 1, least=0)[0]
+        if decay > 4096:
+            raise write.fault(NOT_NETX, node, f"`vDecay` is {decay}, wanted 0 to 4096")
+        return decay
+
+    def _threshold(self, node: Node, value: str) -> Array:
+        levels = self._whole(node, "vThMant").reshape(-1).astype(np.float64) + _HALF
+        channels = self._write.shape(value)[0]
+        if levels.size not in (1, channels) or levels.min() <= 0:
+            message = f"{levels.size} thresholds from {levels.min() - _HALF:g}, wanted 0 or more"
+            raise self._write.fault(NOT_NETX, node, f"{message}, one or {channels}")
+        return levels[:1] if np.all(levels == levels[0]) else levels
+
+    def _head(self, own: Tree, value: str) -> None:
+        """Append what snncc's own files keep of all that is behind the last spikes."""
+        stored = own.get("weights")
+        weights = _arrays(stored) if isinstance(stored, Mapping) else {}
+        head = self._parsed(own.get("head"), weights)
+        renamed = {head.ops[0].name: value}
+        write = self._write
+        if write.shape(value) != head.type_of(head.ops[0].name).shape:
+            shape = head.type_of(head.ops[0].name).shape
+            node = Node("head", "head", {})
+            renamed[head.ops[0].name] = write.emit(node, ops.Reshape, value, shape=shape)
+        for op in head.ops[1:]:
+            inputs = tuple(renamed[name] for name in op.inputs)
+            renamed[op.name] = self._copied(op, inputs, weights)
+
+    def _copied(self, op: Op, inputs: tuple[str, ...], weights: Mapping[str, Array]) -> str:
+        """Emit an op of the head; the scale of the answer becomes an op of its own."""
+        node = Node(op.name, op.kind, {})
+        fields = op.attributes()
+        for key in op.weight_fields:
+            if fields[key] is not None:
+                fields[key] = weights[fields[key]].astype(np.float64)
+        scale = fields.pop("scale", None) if op.kind == "output" else None
+        if scale is not None:
+            axis = len(self._write.shape(inputs[0])) - 1
+            inputs = (self._scaled(node, inputs[0], np.atleast_1d(scale), axis),)
+        return self._write.emit(node, type(op), *inputs, **fields)
+
+    def _scaled(self, node: Node, value: str, scale: Array, axis: int) -> str:
+        if scale.size == 1:
+            return self._write.scaled(node, value, float(scale[0]))
+        ones = np.ones(scale.shape)
+        return self._write.emit(
+            node, ops.BatchNorm, value, gamma=scale, beta=None, mean=0 * ones, var=ones, eps=0.0,
+            axis=axis,
+        )  # fmt: skip
+
+    def _parsed(self, text: Leaf | None, weights: Mapping[str, Array]) -> Graph:
+        try:
+            graph = parse(text if isinstance(text, str) else "", weights)
+            entry, steps = graph.ops[0], graph.steps
+        except (IRError, ValueError, KeyError, IndexError, RecursionError, MemoryError) as error:
+            raise self._damaged(f"{error}") from None
+        if entry.kind != "input" or graph.level != "step" or len(graph.of_kind("input")) != 1:
+            raise self._damaged("it does not begin with its input")
+        return replace(graph, steps=steps)
+
+    def _damaged(self, reason: str) -> SnnccError:
+        path = self._file.path
+        return fault(NOT_NETX, path, f"`{path}`: the group `snncc` cannot be read: {reason[:80]}")
+
+
+_MOST_INPUTS = 1 << 26
+
+
+def _arrays(tree: Tree, prefix: str = "") -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    for name, value in tree.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
+            found[f"{prefix}{name}"] = value
+        elif isinstance(value, Mapping):
+            found |= _arrays(value, f"{prefix}{name}/")
+    return found
+
+
+def _kept(weight: Array) -> bool:
+    """Whether lava-dl and Lava keep a dense matrix as it is: 8 bits, even ones beyond 7 bits."""
+    low, high = float(weight.min()), float(weight.max())
+    if low >= 0 or high < 0:
+        return low >= -256 and high <= 255 and (low, high) != (0, 0)
+    small = low >= -128 and high <= 127
+    return small or (low >= -256 and high <= 254 and not np.any(weight % 2))
