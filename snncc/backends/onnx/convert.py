@@ -10,8 +10,10 @@ import numpy as np
 from safetensors import numpy as tensor_file
 
 from snncc.backends.onnx.model import bytes_of, write_onnx
+from snncc.backends.onnx.rules import ONNX_CANNOT_SAY
 from snncc.backends.writers import Network
-from snncc.ir.graph import Graph, IRError
+from snncc.diagnostics.core import SnnccError
+from snncc.ir.graph import Graph, Source
 from snncc.ir.text import dump
 from snncc.passes.check_spikes import verdicts
 
@@ -19,7 +21,8 @@ from snncc.passes.check_spikes import verdicts
 def write(network: Network, path: Path, *, unroll: bool = False) -> None:
     """Write the integer step graph of a network. Raises ``SnnccError`` for what ONNX cannot say."""
     if network.integer is None:
-        raise IRError(f"`{network.name}` has no integers")
+        message = f"`{network.name}` is a network of floats, wanted its integers"
+        raise SnnccError(ONNX_CANNOT_SAY.at(Source(), message, hint="give `--target`"))
     facts = dict(_facts(network, network.integer))
     model = write_onnx(network.integer, name=network.name, unroll=unroll, metadata=facts)
     path.write_bytes(bytes_of(model))

@@ -1,0 +1,155 @@
+"""What stands in the file beside the arithmetic: names, origin, proofs, bounds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+import snncc
+from snncc.artefact import MANIFEST, read_artefact
+from snncc.backends.onnx import model as written
+from snncc.backends.onnx.convert import write
+from snncc.backends.onnx.model import IR_VERSION, OPSET, bytes_of, write_onnx
+from snncc.backends.writers import Network
+from snncc.compiler import Compiled
+from snncc.diagnostics.core import SnnccError
+from snncc.ir.graph import Absent, Array, Graph
+from snncc.models.neuron import LIF
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.lif = LIF()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        t = self.stem(x).expand(4, -1, -1, -1, -1)  # [T, B, C, H, W]
+        return self.head(self.lif(t).mean((3, 4))).mean(0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artefacts") / "net"
+
+
+@pytest.fixture(scope="module")
+def compiled(folder: Path) -> Compiled:
+    torch.manual_seed(0)
+    data = np.random.default_rng(0).random((8, 1, 6, 6)).astype(np.float32)
+    return snncc.compile(
+        Net(), torch.zeros(1, 1, 6, 6), target="loihi2", data=data, output=str(folder)
+    )
+
+
+@pytest.fixture(scope="module")
+def graph(compiled: Compiled) -> Graph:
+    return compiled.integer
+
+
+def properties(model: onnx.ModelProto) -> dict[str, str]:
+    return {each.key: each.value for each in model.metadata_props}
+
+
+def test_any_batch_gives_its_own_answers(
+    graph: Graph, in_onnxruntime: Callable[[bytes, Array], dict[str, Array]]
+) -> None:
+    data = bytes_of(write_onnx(graph))
+    x = np.random.default_rng(1).random((5, 1, 6, 6)).astype(np.float32)
+    together = in_onnxruntime(data, x)["output"]
+    alone = [in_onnxruntime(data, x[i : i + 1])["output"] for i in range(5)]
+    assert together.dtype == np.float64
+    assert np.array_equal(together, np.concatenate(alone))
+    assert in_onnxruntime(data, x[:0])["output"].shape == (0, 3)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_names_are_paths_of_the_network(graph: Graph, unroll: bool) -> None:
+    model = write_onnx(graph, unroll=unroll)
+    nodes = list(model.graph.node)
+    nodes += [n for scan in nodes if scan.op_type == "Scan" for n in scan.attribute[0].g.node]
+    names = [node.name for node in nodes]
+    assert len(set(names)) == len(names)
+    assert all(names)
+    lead = "t3/" if unroll else ""
+    assert {"stem", f"{lead}lif"} <= set(names)
+    assert "lif" in {n.doc_string for n in nodes if n.domain == "snncc"}
+    infos = {i.name for part in (model.graph, nodes[-1]) for i in getattr(part, "value_info", [])}
+    assert "stem" in infos
+
+
+def test_only_standard_operators_and_functions_with_bodies(graph: Graph) -> None:
+    model = write_onnx(graph, unroll=True)
+    assert {(o.domain, o.version) for o in model.opset_import} == {("", OPSET), ("snncc", 1)}
+    assert model.ir_version == IR_VERSION
+    assert {n.domain for n in model.graph.node} == {"", "snncc"}
+    assert {f.name for f in model.functions} == {
+        n.op_type for n in model.graph.node if n.domain == "snncc"
+    }
+    for function in model.functions:
+        assert {n.domain for n in function.node} == {""}
+
+
+def test_the_proof_names_its_kernels(graph: Graph) -> None:
+    text = write_onnx(graph).doc_string
+    assert "1 Conv in float32" in text, text
+    assert "2**24" in text
+
+
+def test_the_file_says_where_it_is_from(compiled: Compiled, folder: Path, tmp_path: Path) -> None:
+    found = read_artefact(folder)
+    path = tmp_path / "net.onnx"
+    write(Network("net", found.floating, found.integer, "loihi2"), path)
+    said = properties(onnx.load(path))
+    files = found.manifest["files"]
+    assert said == {
+        "snncc.graph.txt.sha256": files["graph.txt"]["sha256"],
+        "snncc.target": "loihi2",
+        "snncc.time_steps": "4",
+        "snncc.verdict": "0 of 2 products are spike-driven; not: stem (encoder), head (head)",
+        "snncc.version": snncc.__version__,
+        "snncc.weights.safetensors.sha256": files["weights.safetensors"]["sha256"],
+    }
+    assert (
+        hashlib.sha256((folder / "graph.txt").read_bytes()).hexdigest()
+        == said["snncc.graph.txt.sha256"]
+    )
+    assert (folder / MANIFEST).is_file()
+    first = path.read_bytes()
+    write(Network("net", compiled.checked.graph, compiled.integer, "loihi2"), path)
+    assert path.read_bytes() == first
+
+
+def test_a_network_of_floats_is_refused(compiled: Compiled, tmp_path: Path) -> None:
+    with pytest.raises(SnnccError) as caught:
+        write(Network("net", compiled.floating), tmp_path / "net.onnx")
+    assert [d.rule.code for d in caught.value.diagnostics] == ["SNN190"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_absent_weights_are_refused(graph: Graph) -> None:
+    empty = graph.replace(
+        graph.ops, {name: Absent(w.shape, "int8") for name, w in graph.weights.items()}
+    )
+    with pytest.raises(SnnccError, match="weights"):
+        write_onnx(empty)
+
+
+def test_two_gigabytes_are_refused(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written, "LARGEST_FILE", 1000)
+    with pytest.raises(SnnccError) as caught:
+        write_onnx(graph, name="net")
+    (found,) = caught.value.diagnostics
+    assert found.rule.code == "SNN191"
+    assert "an ONNX file holds 1,000" in found.message
+    monkeypatch.setattr(written, "LARGEST_FILE", 10)
+    with pytest.raises(SnnccError, match="`net` takes"):
+        write_onnx(graph, name="net")
