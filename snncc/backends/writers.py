@@ -58,6 +58,7 @@ class Writer:
 
 WRITERS: Mapping[str, Writer] = {
     ".net": Writer("netx", "snncc.backends.netx.write:write", integers=True, package="h5py"),
+    ".nir": Writer("NIR", "snncc.backends.nir.write:write", integers=False, package="h5py"),
     ".onnx": Writer(
         "ONNX", "snncc.backends.onnx.convert:write", integers=True, package="onnx",
         options=("unroll",),

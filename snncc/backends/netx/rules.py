@@ -1,35 +1,8 @@
-"""The rules of writing netx and NIR. This file imports neither torch, Lava nor h5py."""
+"""The rules of writing netx. This file imports neither torch, Lava nor h5py."""
 
 from __future__ import annotations
 
 from snncc.diagnostics.core import Severity, rule
-
-NIR_CANNOT_SAY = rule(
-    "SNN180",
-    "no-nir-form",
-    Severity.ERROR,
-    """
-    Something in the step graph has no form in NIR, so no file is written.
-
-    NIR has convolutions, linear layers, IF and LIF neurons with a reset to a value, sum and average
-    pools, flatten, and sums of edges into one node. It has no product of two computed values (so no
-    attention), no max-pool, no concatenation, no reset that takes the threshold off, no neuron that
-    fires more than one spike, and no layer behind the sum over time. Batch norms and scales are
-    folded first.
-
-    Fails, for attention multiplies spikes with spikes:
-
-    ```sh
-    snncc convert spikformer.pth.tar spikformer.nir
-    ```
-
-    Mended, for a network of convolutions and neurons:
-
-    ```sh
-    snncc convert vgg.pth.tar vgg.nir
-    ```
-    """,
-)
 
 NETX_CANNOT_SAY = rule(
     "SNN181",

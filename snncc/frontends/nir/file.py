@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -32,10 +32,11 @@ class Node:
 
 @dataclass(frozen=True)
 class NirFile:
-    """The nodes of a file; each stands behind those that it reads."""
+    """The nodes of a file; each stands behind those that it reads. ``metadata`` is the graph's."""
 
     path: Path
     nodes: tuple[Node, ...]
+    metadata: Tree = field(default_factory=dict)
 
     def source(self, node: Node) -> Source:
         """Return where a node is from."""
@@ -53,7 +54,9 @@ def read_nodes(path: Path) -> NirFile:
     for place in nodes.values():
         _check_finite(path, place)
     linked = _linked(path, nodes, edges)
-    return NirFile(path, tuple(linked[name] for name in _order(path, linked)))
+    metadata = top.get("metadata")
+    ordered = tuple(linked[name] for name in _order(path, linked))
+    return NirFile(path, ordered, metadata if isinstance(metadata, Mapping) else {})
 
 
 def _flattened(

@@ -42,17 +42,28 @@ _OF_CHANNELS = {"Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3, "Linea
 
 def read_nir(path: Path, asked: Any) -> Model:
     """Return the network in a NIR file; ``asked`` is an ``Asked``. Raises ``SnnccError``."""
+    file = read_nodes(path)
+    stated = _stated(file)
     try:
-        reading = reading_of(asked.settings)
+        reading = reading_of({**stated, **asked.settings})
     except ValueError as error:
         raise fault(BAD_SETTING, path, str(error)) from None
-    graph = nir_graph(read_nodes(path), reading, asked.shape)
+    graph = nir_graph(file, reading, asked.shape)
     provenance = (
         *(Setting(name, value, "--set") for name, value in asked.settings.items()),
         Setting("neurons", str(reading.convention), "as read"),
     )
-    notes = _assumed(path, asked.settings, reading)
+    notes = () if stated else _assumed(path, asked.settings, reading)
     return read_model(graph, path.stem, "the NIR file", provenance=provenance, notes=notes)
+
+
+def _stated(file: NirFile) -> dict[str, str]:
+    """Return the settings that snncc writes beside a graph; no other writer says any."""
+    if file.metadata.get("writer") != "snncc":
+        return {}
+    names = {"T": "time_steps", "dt": "dt_s", "input": "input", "readout": "readout"}
+    found = {name: file.metadata.get(key) for name, key in names.items()}
+    return {n: str(v) for n, v in found.items() if isinstance(v, str) or getattr(v, "ndim", 1) == 0}
 
 
 def nir_graph(file: NirFile, reading: Reading, shape: Shape | None = None) -> Graph:
