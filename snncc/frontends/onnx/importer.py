@@ -22,7 +22,7 @@ from snncc.frontends import rules
 from snncc.frontends.aten import CONVERTERS
 from snncc.frontends.build import Builder, Dynamic, Static, Value
 from snncc.frontends.onnx import limits
-from snncc.frontends.onnx.proto import Node, Place, short
+from snncc.frontends.onnx.proto import Node, Place, read_in_bodies, short
 from snncc.frontends.source import innermost
 from snncc.ir import ops
 from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
@@ -37,8 +37,9 @@ _FAULTS = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError,
 class Importer:
     """The graph under way. ``values`` holds what each name stands for.
 
-    ``uses`` says how often a value is read, ``targets`` which shapes reshapes want. ``before`` is
-    the same file read for one sample, where it is of one sample and is read for two.
+    ``uses`` says how often a value is read; ``stated`` are the shapes that reshapes, in order, find
+    and want. ``before`` is the same file read for one sample, where it is of one and is read for
+    two.
     """
 
     def __init__(
@@ -52,16 +53,21 @@ class Importer:
         self.values: dict[str, Value | None] = {"": None}
         self.before = before
         self.node = Node("", "", "", (), ())
-        self.targets: dict[str, list[int]] = {}
+        self.stated: list[tuple[Shape, list[int]]] = []
         self.uses = Counter(ends)
         self.uses.update(name for node in self.nodes for name in node.inputs)
+        self.uses.update(read_in_bodies(self.nodes))
         self._made_later = {name for node in self.nodes for name in node.outputs if name}
         self._computed = 0
+        self._converted = 0
 
     def run(self, converters: Mapping[str, Any], nodes: Iterable[Node] | None = None) -> None:
         """Convert every node, by the operator's name. Raises ``SnnccError``."""
         for node in self.nodes if nodes is None else nodes:
             self.node = node
+            self._converted += 1
+            if self._converted > limits.MOST_NODES:
+                raise self.place.too_large(f"runs more than {limits.MOST_NODES:,} nodes")
             self.build.at(source_of(node), owner=True)
             for name, value in zip(node.outputs, self._results(node, converters), strict=False):
                 if name and name in self.values:
@@ -140,18 +146,16 @@ class Importer:
             raise self.place.too_large(f"gives {value.tensor.numel():,} numbers for a {what}")
         return [int(n) for n in value.tensor.reshape(-1).tolist()]
 
-    def shape_as_stated(self, x: Value) -> Shape:
-        """Return the shape of the first input that the file means where it states its own shape.
+    def shape_as_stated(self, x: Value, wanted: list[int]) -> Shape:
+        """Return the shape that ``x`` has where a reshape says which shape is ``wanted`` of it.
 
-        Where a reshape's numbers are the same for one sample as for more, they are of one sample.
+        Where its numbers are the same for one sample as for more, they are of one sample.
         """
+        self.stated.append((x.shape, wanted))
         if self.before is None:
             return x.shape
-        made = self.node.outputs[0]
-        if made in self.targets and self.targets[made] != self.before.targets.get(made):
-            return x.shape
-        alone = self.before.values.get(self.node.inputs[0])
-        return x.shape if alone is None else alone.shape
+        alone, same = self.before.stated[len(self.stated) - 1]
+        return alone if wanted == same else x.shape
 
     def _shapes(self, operator: Any, arguments: Mapping[str, Any]) -> Any:
         """Return the shape of each result, by torch's own rules."""

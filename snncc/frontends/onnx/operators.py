@@ -278,7 +278,6 @@ OPERATORS: Mapping[str, Operator] = {
     "GlobalAveragePool": _global_average_pool,
     "LayerNormalization": _layer_norm,
     "LogSoftmax": _along("log_softmax.int"),
-    "Loop": _refused(_LOOPS),
     "Max": _of_bounds("maximum"),
     "MaxPool": _max_pool,
     "Min": _of_bounds("minimum"),

@@ -109,9 +109,20 @@ def flattened(place: Place, model: onnx.ModelProto) -> tuple[Node, ...]:
     return tuple(_Inliner(place, functions).nodes(model.graph.node))
 
 
-def branch_nodes(place: Place, body: onnx.GraphProto) -> tuple[Node, ...]:
-    """Return the nodes of a branch; the file's own functions are not called in it."""
+def body_nodes(place: Place, body: onnx.GraphProto) -> tuple[Node, ...]:
+    """Return the nodes of a branch or a loop; the file's own functions are not called in it."""
     return tuple(_Inliner(place, {}).nodes(body.node))
+
+
+def read_in_bodies(nodes: Iterable[Node]) -> Iterator[str]:
+    """Yield the name of each value that a node reads inside the bodies of some nodes."""
+    waiting = [body for node in nodes for body in node.bodies.values()]
+    while waiting:
+        body = waiting.pop()
+        yield from (each.name for each in body.output)
+        for proto in body.node:
+            yield from proto.input
+            waiting += [each.g for each in proto.attribute if each.HasField("g")]
 
 
 class _Inliner:

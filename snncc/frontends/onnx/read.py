@@ -12,7 +12,7 @@ from snncc.frontends import rules
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.onnx import limits
-from snncc.frontends.onnx.branches import with_branches
+from snncc.frontends.onnx.bodies import with_bodies
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.operators import OPERATORS
 from snncc.frontends.onnx.proto import Node, Place, flattened, open_model, short
@@ -121,7 +121,7 @@ class _File:
         c.values.update(self.weights)
         name = self.inputs[0].name
         c.values[name] = self._input(c, shape)
-        c.run(with_branches(OPERATORS))
+        c.run(with_bodies(OPERATORS))
         return c
 
     def _input(self, c: Importer, shape: Shape) -> Any:

@@ -40,7 +40,7 @@ def _constant(c: Importer, node: Node, x: Inputs) -> Value:
     for key in ("value_float", "value_floats", "value_int", "value_ints"):
         if a.get(key) is not None:
             return Static(torch.tensor(a[key]))
-    c.refuse(f"a constant of {', '.join(a) or 'nothing'} is not read")
+    return c.refuse(f"a constant of {', '.join(a) or 'nothing'} is not read")
 
 
 def _constant_of_shape(c: Importer, node: Node, x: Inputs) -> Value:
@@ -75,8 +75,7 @@ def _size(c: Importer, node: Node, x: Inputs) -> Value:
 
 def _reshape(c: Importer, node: Node, x: Inputs) -> Any:
     wanted = c.ints(x[1], "shape")
-    c.targets[node.outputs[0]] = wanted
-    before = c.shape_as_stated(x[0])
+    before = c.shape_as_stated(x[0], wanted)
     if not node.attributes.get("allowzero", 0):
         wanted = [before[i] if n == 0 and i < len(before) else n for i, n in enumerate(wanted)]
     return _reshaped(c, x[0], before, wanted)
@@ -112,6 +111,9 @@ def _place_of_batch(wanted: list[int], ahead: int, behind: list[int]) -> int:
     front = 1
     for i, n in enumerate(wanted):
         if front == ahead:
+            last = len(wanted) - len(behind) - 1
+            if last >= i and math.prod(wanted[i : last + 1]) == 1 and wanted[last + 1 :] == behind:
+                return last
             flattened = n != 1 or wanted[i:] == behind
             return i - 1 if flattened and i > 0 else i
         if front * n > ahead:
@@ -128,8 +130,8 @@ def _flatten(c: Importer, node: Node, x: Inputs) -> Any:
 
 def _squeeze(c: Importer, node: Node, x: Inputs) -> Any:
     shape, axes = x[0].shape, axes_of(c, node, x, 1)
+    before = c.shape_as_stated(x[0], [])
     if axes is None:
-        before = c.shape_as_stated(x[0])
         gone = {i for i, n in enumerate(before) if n == 1 and shape[i] == 1}
     else:
         gone = {axis % len(shape) for axis in axes}
@@ -229,6 +231,21 @@ def _pad(c: Importer, node: Node, x: Inputs) -> Any:
     return c.aten("constant_pad_nd", x[0], listed, float(fill.tensor) if fill else 0.0)
 
 
+def _scatter_nd(c: Importer, node: Node, x: Inputs) -> Any:
+    """Rows are written over, as by ``y[t] = spikes`` in a loop over time."""
+    data, index, rows = x
+    if isinstance(data, Static) and c.before is not None:
+        data = Static(data.tensor.expand(data.shape[0], *rows.shape[1:]))
+    places = c.ints(index, "places")
+    one_axis = index.shape[-1:] == (1,) and rows.shape == (*index.shape[:-1], *data.shape[1:])
+    if node.attributes.get("reduction", "none") != "none" or not one_axis:
+        c.refuse(f"it writes values of shape {rows.shape} to places of shape {index.shape}")
+    rows = c.aten("reshape", rows, [len(places), *data.shape[1:]])
+    for i, place in enumerate(places):
+        data = c.aten("select_scatter", data, c.aten("select.int", rows, 0, i), 0, place)
+    return data
+
+
 VIEWS: Mapping[str, Operator] = {
     "Concat": _concat,
     "Constant": _constant,
@@ -240,6 +257,7 @@ VIEWS: Mapping[str, Operator] = {
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
+    "ScatterND": _scatter_nd,
     "Shape": _shape,
     "Size": _size,
     "Slice": _slice,

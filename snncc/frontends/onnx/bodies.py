@@ -1,0 +1,86 @@
+"""``If`` and ``Loop`` where they are decided before the network runs: their bodies are written out.
+
+TorchScript exports a loop over time as a ``Loop`` with a constant count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+import torch
+
+from snncc.frontends.build import Static
+from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.importer import Importer
+from snncc.frontends.onnx.proto import Node, body_nodes
+from snncc.frontends.onnx.tensors import read_tensor
+from snncc.frontends.onnx.views import Inputs, Operator, optional
+
+
+def with_bodies(operators: Mapping[str, Operator]) -> Mapping[str, Operator]:
+    """Return a table of operators with ``If`` and ``Loop``, whose bodies use the same table."""
+    bodies = _Bodies(operators)
+    return bodies.operators
+
+
+class _Bodies:
+    """Converts bodies; ``depth`` is how many stand within each other."""
+
+    def __init__(self, operators: Mapping[str, Operator]) -> None:
+        self.operators = {**operators, "If": self.branch, "Loop": self.loop}
+        self.depth = 0
+
+    def branch(self, c: Importer, node: Node, x: Inputs) -> Any:
+        """Return the results of the branch that is taken."""
+        if not isinstance(x[0], Static) or x[0].tensor.numel() != 1:
+            c.refuse("which branch is taken depends on values that the network computes")
+        taken = node.bodies.get("then_branch" if bool(x[0].tensor) else "else_branch")
+        if taken is None:
+            raise c.fault_of_file("it has no such branch")
+        return self._run(c, node, taken, [])
+
+    def loop(self, c: Importer, node: Node, x: Inputs) -> Any:
+        """Return what is carried out of the last step, and what all steps give, put together."""
+        body, count = node.bodies.get("body"), optional(x, 0)
+        if body is None or len(body.output) < len(x) - 1:
+            raise c.fault_of_file("it has no body, or one that gives less than it takes")
+        goes_on, carried = optional(x, 1), list(x[2:])
+        steps = limits.MOST_NODES if count is None else c.ints(count, "number of steps")[0]
+        scanned: list[list[Any]] = [[] for _ in body.output[len(x) - 1 :]]
+        for step in range(steps):
+            if goes_on is not None and not self._known(c, goes_on):
+                break
+            given = [Static(torch.tensor(step)), goes_on, *carried]
+            goes_on, *made = self._run(c, node, body, given)
+            carried, given_out = made[: len(carried)], made[len(carried) :]
+            for every, each in zip(scanned, given_out, strict=True):
+                every.append(c.aten("unsqueeze", each, 0))
+        if not all(scanned):
+            c.refuse("it runs no step")
+        return [*carried, *(c.aten("cat", every, 0) for every in scanned)]
+
+    @staticmethod
+    def _known(c: Importer, condition: Any) -> bool:
+        if not isinstance(condition, Static) or condition.tensor.numel() != 1:
+            c.refuse("how often it runs depends on values that the network computes")
+        return bool(condition.tensor)
+
+    def _run(self, c: Importer, node: Node, body: onnx.GraphProto, given: list[Any]) -> list[Any]:
+        """Return the results of a body; what it makes is not seen outside."""
+        if self.depth >= limits.DEEPEST:
+            raise c.fault_of_file("bodies stand within each other without end")
+        outer = dict(c.values)
+        c.values.update(zip((each.name for each in body.input), given, strict=False))
+        for each in body.initializer:
+            c.values[each.name] = Static(read_tensor(c.place, each))
+        nodes = body_nodes(c.place, body)
+        for name in (name for each in nodes for name in each.outputs if name):
+            c.values.pop(name, None)
+        self.depth += 1
+        c.run(self.operators, nodes)
+        self.depth -= 1
+        results = [c.value(each.name) for each in body.output]
+        c.values, c.node = outer, node
+        return results
