@@ -14,6 +14,7 @@ from snncc.cli.convert import convert
 from snncc.cli.energy import energy
 from snncc.cli.measure import simulate
 from snncc.cli.options import configured
+from snncc.cli.report import report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,5 +29,5 @@ def app(context: click.Context) -> None:
     context.default_map = configured(app, Path.cwd())
 
 
-for command in (compile_, check, energy, simulate, convert, explain, targets, inspect):
+for command in (compile_, check, energy, simulate, report, convert, explain, targets, inspect):
     app.add_command(command)

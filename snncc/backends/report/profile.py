@@ -22,7 +22,7 @@ from snncc.machine.routes import DIRECTIONS
 from snncc.machine.run import MachineReport
 from snncc.mapping.check import CORE_LIMITS
 from snncc.targets.facts import Fact
-from snncc.targets.load import Target
+from snncc.targets.load import Target, load_target
 
 PROFILE = "profile.json"
 SCHEMA = "snncc.profile/1"
@@ -123,7 +123,7 @@ def _machine(found: Placed, run: MachineReport) -> dict[str, Any]:
             if key in found.target.limits
         },
         "speed": {key: _fact_document(fact) for key, fact in _speeds(found.target)},
-        "energy": {key: _fact_document(fact) for key, fact in found.target.energy.items()},
+        "energy": {key: _fact_document(fact) for key, fact in _prices(found.target).items()},
         "terms": {name: _rounded(values) for name, values in run.times.terms.items()},
         "cores": {
             **{key: found.usage.of_cores(name).tolist() for key, (name, _) in CORE_LIMITS.items()},
@@ -139,6 +139,13 @@ def _speeds(target: Target) -> Iterator[tuple[str, Fact[float]]]:
     yield from target.speed.items()
     for tiles, fact in target.barrier.items():
         yield f"barrier of {tiles} tiles", fact
+
+
+def _prices(target: Target) -> Mapping[str, Fact[float]]:
+    """Return the energies of the target, or of the one that stands in where it has none."""
+    if target.energy or not target.energy_of:
+        return target.energy
+    return load_target(target.energy_of).energy
 
 
 def _rounded(values: Array) -> list[float]:
