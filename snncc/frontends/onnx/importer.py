@@ -58,6 +58,7 @@ class Importer:
         self.uses.update(name for node in self.nodes for name in node.inputs)
         self.uses.update(read_in_bodies(self.nodes))
         self._made_later = {name for node in self.nodes for name in node.outputs if name}
+        self._producers: dict[str, Node] = {}
         self._computed = 0
         self._converted = 0
 
@@ -73,6 +74,7 @@ class Importer:
                 if name and name in self.values:
                     raise self.fault_of_file(f"`{short(name)}` is made twice")
                 self.values[name] = value
+                self._producers[name] = node
             self.values[""] = None
 
     def _results(self, node: Node, converters: Mapping[str, Any]) -> list[Value | None]:
@@ -103,6 +105,11 @@ class Importer:
         else:
             reason = "is made by no node"
         raise self.fault_of_file(f"a node reads `{short(name)}`, which {reason}")
+
+    def made_by(self, name: str, operator: str) -> Node | None:
+        """Return the node that makes a value, None where it is not of that operator."""
+        node = self._producers.get(name)
+        return node if node and (node.domain, node.operator) == ("", operator) else None
 
     def refuse(self, message: str, hint: str = "") -> NoReturn:
         """Raise ``SnnccError`` for a node that is in order and cannot be represented."""

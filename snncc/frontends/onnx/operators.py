@@ -14,6 +14,7 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
+from snncc.frontends.onnx.step_functions import heaviside, positive_sign
 from snncc.frontends.onnx.views import VIEWS, Inputs, Operator, axes_of, optional
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -74,7 +75,13 @@ def _cast(c: Importer, node: Node, x: Inputs) -> Any:
 
 
 def _where(c: Importer, node: Node, x: Inputs) -> Any:
-    return c.aten("where.self", *x)
+    step = heaviside(c, node, x)
+    return c.aten("where.self", *x) if step is None else step
+
+
+def _relu(c: Importer, node: Node, x: Inputs) -> Any:
+    step = positive_sign(c, node, x)
+    return c.aten("relu", x[0]) if step is None else step
 
 
 def _spatial(pads: list[int], n: int, c: Importer, x: Value) -> tuple[Value, list[int]]:
@@ -207,6 +214,8 @@ def _clip(c: Importer, node: Node, x: Inputs) -> Any:
     )
     if isinstance(low, Dynamic) or isinstance(high, Dynamic):
         c.refuse("its bounds are computed by the network")
+    if low == 0 and high in (None, 1.0) and (step := positive_sign(c, node, x)) is not None:
+        return step
     return x[0] if low is None and high is None else c.aten("clamp", x[0], low, high)
 
 
@@ -253,7 +262,7 @@ _SAME_IN_TORCH = {
     "Greater": "gt.Tensor", "GreaterOrEqual": "ge.Tensor", "HardSwish": "hardswish",
     "LeakyRelu": "leaky_relu", "Less": "lt.Tensor", "LessOrEqual": "le.Tensor", "Log": "log",
     "MatMul": "matmul", "Mish": "mish", "Mul": "mul.Tensor", "Neg": "neg", "Not": "logical_not",
-    "Or": "logical_or", "Pow": "pow.Tensor_Tensor", "Reciprocal": "reciprocal", "Relu": "relu",
+    "Or": "logical_or", "Pow": "pow.Tensor_Tensor", "Reciprocal": "reciprocal",
     "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Softplus": "softplus",
     "Sqrt": "sqrt", "Sub": "sub.Tensor", "Tanh": "tanh", "Xor": "logical_xor",
 }  # fmt: skip
@@ -285,6 +294,7 @@ OPERATORS: Mapping[str, Operator] = {
     "ReduceMax": _reduction("amax"),
     "ReduceMean": _reduction("mean.dim"),
     "ReduceSum": _reduction("sum.dim_IntList"),
+    "Relu": _relu,
     "Scan": _refused(_LOOPS),
     "Softmax": _along("softmax.int"),
     "Sum": _total,
