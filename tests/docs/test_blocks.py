@@ -33,6 +33,7 @@ import yaml  # type: ignore[import-untyped]
 
 from snncc.cli.app import app
 from snncc.cli.guard import guarded
+from snncc.frontends.adapters import ADAPTERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -129,6 +130,7 @@ class Reader:
         code = compile(block.text, str(place), "exec")
         if not block.title:
             os.chdir(self.folder)
+            sys.path.insert(0, str(self.folder))
             exec(code, self.space)  # noqa: S102 - our own text
 
     def _toml(self, block: Block, where: str) -> None:
@@ -227,6 +229,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("snncc.frontends.adapters.ADAPTERS", {**ADAPTERS})
     known, here = set(sys.modules), Path.cwd()
     yield tmp_path
     os.chdir(here)
