@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from snncc.cli.progress import working
 from snncc.cli.rules import UNUSABLE_ENERGY_MODEL, UNUSABLE_TARGET
+from snncc.cli.screen import show
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.graph import Source
 
@@ -71,11 +72,15 @@ def energy_model_of(name: str) -> EnergyModel:
 
 def data_of(spec: str, graph: Graph, limit: int | None) -> Dataset:
     """Return the samples that the user named, as a step graph reads them. Raises ``SnnccError``."""
-    from snncc.execute.dataset import load_dataset
+    from snncc.execute.dataset import load_dataset, outside_range
     from snncc.ir.io import classes_of, sample_shape
 
     with working(f"reading {spec}"):
-        return load_dataset(spec, sample_shape(graph), classes=classes_of(graph), limit=limit)
+        data = load_dataset(spec, sample_shape(graph), classes=classes_of(graph), limit=limit)
+        clipped = outside_range(spec, data, graph)
+    if clipped:
+        show(clipped)
+    return data
 
 
 def is_artefact(spec: str) -> bool:

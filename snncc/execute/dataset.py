@@ -18,19 +18,23 @@ from typing import Any, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Rule, SnnccError
+from snncc.diagnostics.core import Diagnostic, Rule, SnnccError
 from snncc.execute.rules_of_data import (
     BAD_LABELS,
     EMPTY_DATA,
     FAILING_FACTORY,
     NO_IMAGE_READER,
     NOT_FINITE,
+    OUTSIDE_RANGE,
     UNREADABLE_DATA,
     WRONG_SHAPE,
 )
-from snncc.ir.graph import Array, Shape, Source
+from snncc.ir.graph import Array, Graph, Shape, Source
+from snncc.ir.io import input_range
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_PART = 256
+"""Samples looked at together."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,24 @@ def load_dataset(
     ``shape`` is that of one sample. Raises ``SnnccError``.
     """
     return _checked(spec, _read(spec, shape, limit), shape, classes, limit)
+
+
+def outside_range(spec: str, dataset: Dataset, graph: Graph) -> Diagnostic | None:
+    """Return a warning where a network clips some of the data, or None."""
+    limits = input_range(graph)
+    if limits is None:
+        return None
+    parts = (dataset.inputs[i : i + _PART] for i in range(0, len(dataset), _PART))
+    outside = sum(int(np.count_nonzero((x < limits[0]) | (x > limits[1]))) for x in parts)
+    if not outside:
+        return None
+    found = f"{float(dataset.inputs.min()):.6g} to {float(dataset.inputs.max()):.6g}"
+    message = (
+        f"{100 * outside / dataset.inputs.size:.2g} % of the numbers are clipped: "
+        f"found {found}, wanted {limits[0]:.6g} to {limits[1]:.6g}"
+    )
+    hint = "scale the samples as those that the network was calibrated with"
+    return OUTSIDE_RANGE.at(Source(file=spec), message, hint=hint)
 
 
 def as_dataset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph, Shape
 from snncc.ir.ops import Input
 
@@ -17,6 +18,15 @@ def sample_shape(graph: Graph) -> Shape:
 def input_varies(graph: Graph) -> bool:
     """Return whether each time step has an input of its own."""
     return any(cast(Input, op).varies for op in graph.of_kind("input"))
+
+
+def input_range(graph: Graph) -> tuple[float, float] | None:
+    """Return between which numbers nothing is clipped; None where the input is read as it is."""
+    entry = cast(Input, graph.of_kind("input")[0])
+    if entry.scale is None or not isinstance(entry.domain, Grid):
+        return None
+    lowest, highest = entry.domain.lo - 0.5, entry.domain.hi + 0.5
+    return entry.scale * lowest, entry.scale * highest
 
 
 def classes_of(graph: Graph) -> int:
