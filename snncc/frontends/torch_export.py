@@ -73,6 +73,21 @@ def import_module(
         with torch.no_grad():
             conversion.run()
     findings = (*found.findings, *_called_twice(conversion, found), *conversion.findings)
+    return _imported(conversion, findings)
+
+
+def import_program(program: torch.export.ExportedProgram) -> Imported:
+    """Return an exported program as a graph on the tensor level, for the batch it was made for."""
+    with torch.no_grad(), quiet():
+        program = program.run_decompositions(_decompositions())
+        program.graph.eliminate_dead_code()
+        conversion = _Conversion(program, frozenset())
+        conversion.run()
+    return _imported(conversion, tuple(conversion.findings))
+
+
+def _imported(conversion: _Conversion, findings: tuple[Diagnostic, ...]) -> Imported:
+    """Return what was made of a program. Raises ``SnnccError`` with every error."""
     if any(d.severity is Severity.ERROR for d in findings):
         raise SnnccError(*(d for d in findings if d.severity is Severity.ERROR))
     build = conversion.build

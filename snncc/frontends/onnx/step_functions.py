@@ -21,8 +21,12 @@ def heaviside(c: Importer, node: Node, x: list[Any]) -> Any:
         return None
     below = c.made_by(inner.inputs[0], "Less")
     at_zero, low, high = (_number(c, name) for name in (node.inputs[1], *inner.inputs[1:]))
-    compared = below is not None and below.inputs[0] == condition.inputs[0]
-    if not compared or (low, high) != (0.0, 1.0) or at_zero not in (0.0, 1.0):
+    if (
+        below is None
+        or below.inputs[0] != condition.inputs[0]
+        or (low, high) != (0.0, 1.0)
+        or at_zero not in (0.0, 1.0)
+    ):
         return None
     if {_number(c, name) for name in (condition.inputs[1], below.inputs[1])} != {0.0}:
         return None

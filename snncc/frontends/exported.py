@@ -1,0 +1,114 @@
+"""Exported programs in: the ``.pt2`` files that ``torch.export.save`` writes.
+
+``torch.export.load`` runs what a file says: sample inputs, some weights and all objects that are no
+tensors are pickles, sizes are expressions that sympy evaluates as Python, and compiled libraries in
+the archive are loaded. None of it is done unless the user trusts the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from snncc.frontends import rules
+from snncc.frontends.checkpoint import fault
+from snncc.frontends.model import Model, ReadGraph
+from snncc.frontends.prepare import quiet
+from snncc.frontends.readers import Asked
+from snncc.frontends.rules_of_exchange import UNREADABLE_EXCHANGE
+from snncc.frontends.torch_export import BATCH, import_module, import_program
+from snncc.ir.ops import Input
+
+CALLED = "the exported program"
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def read_exported(path: Path, asked: Asked) -> Model:
+    """Return the model in a ``.pt2`` file. Raises ``SnnccError``."""
+    _check_archive(path)
+    if not asked.trust_pickle:
+        message = f"reading `{path}` runs what stands in it: a `.pt2` file holds pickles"
+        hint = "`--trust-pickle`, if you know who made the file; or export to ONNX"
+        raise fault(rules.PICKLED_CODE, path, message, hint)
+    program = _loaded(path)
+    sizes = _input_sizes(path, program)
+    if all(isinstance(n, int) for n in sizes):
+        imported = import_program(program)
+    else:
+        imported = import_module(_module_of(program), _example(path, sizes, asked))
+    shape = cast(Input, imported.graph.of_kind("input")[0]).shape
+    origin = ReadGraph(imported.graph, CALLED)
+    return Model(origin, shape[1:], path.stem, notes=imported.diagnostics)
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ``SnnccError`` for what is no archive; nothing in it is opened."""
+    if not zipfile.is_zipfile(path):
+        message = f"`{path}` is no exported program, or it ends too early"
+        raise fault(UNREADABLE_EXCHANGE, path, message)
+
+
+def _loaded(path: Path) -> ExportedProgram:
+    """Return the program of a trusted file; torch knows our own operators by now."""
+    try:
+        with _told_nothing(), quiet():
+            return torch.export.load(path)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = f"`{path}` cannot be read as an exported program: {reason}"
+        raise fault(UNREADABLE_EXCHANGE, path, message) from error
+
+
+@contextmanager
+def _told_nothing() -> Iterator[None]:
+    """Keep torch's own warnings about its files from the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _input_sizes(path: Path, program: ExportedProgram) -> tuple[Any, ...]:
+    """Return the sizes of the input, integers or symbols."""
+    named = set(program.graph_signature.user_inputs)
+    inputs = [
+        node.meta["val"] for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in named and node.users
+    ]  # fmt: skip
+    if len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor) or inputs[0].ndim < 2:
+        message = f"the program takes {len(inputs)} inputs, a network takes one batch"
+        raise fault(rules.UNSUPPORTED_OP, path, message)
+    if inputs[0].dtype not in _FLOATS:
+        raise fault(rules.UNSUPPORTED_OP, path, f"its input holds {inputs[0].dtype}, wanted floats")
+    return tuple(inputs[0].shape)
+
+
+def _module_of(program: ExportedProgram) -> nn.Module:
+    """Return the program as a module that can be put into the mode that it always is in."""
+    module = program.module()
+    module.__dict__["eval"] = lambda: module
+    return module
+
+
+def _example(path: Path, sizes: tuple[Any, ...], asked: Asked) -> torch.Tensor:
+    """Return a batch for a program that leaves sizes open; the user says all but the first."""
+    if asked.shape is not None and len(asked.shape) == len(sizes) - 1:
+        return torch.zeros(BATCH, *asked.shape)
+    if not all(isinstance(n, int) for n in sizes[1:]):
+        message = f"nothing says how large the input is: the program has {sizes}"
+        raise fault(rules.UNKNOWN_INPUT, path, message, "give `--input-shape`")
+    return torch.zeros(BATCH, *sizes[1:])
