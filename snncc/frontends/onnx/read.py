@@ -23,6 +23,7 @@ from snncc.ir import ops
 from snncc.ir.graph import Shape, Source
 
 CALLED = "the ONNX file"
+WRITTEN_BY_US = "snncc"
 
 
 def read_onnx(path: Path, asked: Asked) -> Model:
@@ -44,6 +45,10 @@ class _File:
         self.place = place
         self.asked = asked
         proto = open_model(place)
+        if proto.producer_name == WRITTEN_BY_US:
+            message = "it holds integers that snncc wrote; networks are read in floats"
+            hint = "give the model or the artefact that it was made of"
+            raise place.fault(rules.UNSUPPORTED_OP, message, hint)
         self.nodes: tuple[Node, ...] = flattened(place, proto)
         self.stored = {each.name: each for each in proto.graph.initializer}
         if len(self.stored) != len(proto.graph.initializer):

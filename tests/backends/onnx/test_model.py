@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 import snncc
@@ -20,6 +21,8 @@ from snncc.backends.onnx.model import IR_VERSION, OPSET, bytes_of, write_onnx
 from snncc.backends.writers import Network
 from snncc.compiler import Compiled
 from snncc.diagnostics.core import SnnccError
+from snncc.execute.executor import Executor
+from snncc.frontends.load import load_model
 from snncc.ir.graph import Absent, Array, Graph
 from snncc.models.neuron import LIF
 
@@ -153,3 +156,19 @@ def test_two_gigabytes_are_refused(graph: Graph, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(written, "LARGEST_FILE", 10)
     with pytest.raises(SnnccError, match="`net` takes"):
         write_onnx(graph, name="net")
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_a_second_runtime_agrees(graph: Graph, unroll: bool) -> None:
+    """The reference evaluator of the onnx package shares no kernel with onnxruntime."""
+    x = np.random.default_rng(2).random((3, 1, 6, 6)).astype(np.float32)
+    model = write_onnx(graph, unroll=unroll)
+    (got,) = ReferenceEvaluator(model).run(None, {"input": x})
+    assert np.array_equal(got, Executor(graph).run(x).output)
+
+
+def test_what_was_written_is_not_read_as_a_network_of_floats(graph: Graph, tmp_path: Path) -> None:
+    path = tmp_path / "integers.onnx"
+    path.write_bytes(bytes_of(write_onnx(graph)))
+    with pytest.raises(SnnccError, match="integers that snncc wrote"):
+        load_model(str(path))
