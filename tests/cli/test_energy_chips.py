@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from snncc.backends.report.table import energy
+
 Snncc = Callable[..., Any]
 
 
@@ -27,6 +29,6 @@ def test_events_of_an_artefact(snncc: Snncc, artefact: Path, samples: Path, pric
     assert "integer_neuron" in {row["op"] for row in rows}
     text = snncc(*common)
     assert text.code == 0
-    assert f"{prices}, chip: {document['totals']['energy_mj']:.6g} mJ a sample" in text.out
+    assert f"{prices}, chip: {energy(document['totals']['energy_mj'], 6)} a sample" in text.out
     assert "  spike: " in text.out
     assert max(len(line) for line in text.out.splitlines()) <= 100

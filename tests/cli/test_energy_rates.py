@@ -80,7 +80,7 @@ def test_the_published_figure_of_8_768_stands_beside(snncc: Snncc) -> None:
     assert max(len(line) for line in done.out.splitlines()) <= 100
     real = snncc(*network, "--compare", *LARGE[1:2], "--compare-rates", LARGE[3])
     assert "13.6747 mJ a sample" in real.out
-    assert "7.4635 mJ a sample" in real.out
+    assert "7.46350 mJ a sample" in real.out
     assert "Published: 13.68 mJ for A, 7.46 mJ for B: 45.47 % less." in real.out
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from snncc.artefact import Artefact, read_artefact, write_artefact
 from snncc.backends import simulate as lane
+from snncc.backends.report.table import energy
 from snncc.ir.graph import Graph
 from snncc.ir.interpret import interpret
 
@@ -35,7 +36,7 @@ def test_energy_of_an_artefact(snncc: Snncc, artefact: Path, samples: Path, pric
     assert [float(row["ac"]) for row in rows] == [x["ac"] for x in document["layers"]]
     text = snncc(*common)
     assert text.code == 0
-    assert f"{document['totals']['energy_mj']:.6g} mJ a sample" in text.out
+    assert f"{energy(document['totals']['energy_mj'], 6)} a sample" in text.out
     assert "leaves out" in text.out
     assert max(len(line) for line in text.out.splitlines()) <= 100
 

@@ -76,7 +76,7 @@ def totals_lines(document: Document) -> Iterator[str]:
     """Yield what one sample costs, in each precision."""
     for precision, totals in document["totals_by_precision"].items():
         yield (
-            f"{document['energy_model']}, {precision}: {totals['energy_mj']:.6g} mJ a sample, "
+            f"{document['energy_model']}, {precision}: {energy(totals['energy_mj'], 6)} a sample, "
             f"{si(totals['mac'])} MAC and {si(totals['ac'])} AC {document['operations']}\n"
         )
 

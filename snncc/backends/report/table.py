@@ -98,8 +98,8 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def energy(mj: float) -> str:
-    """Return an energy in four digits, in the unit in which it reads best: ``2.850 uJ``."""
+def energy(mj: float, digits: int = 4) -> str:
+    """Return an energy in the unit in which it reads best: ``2.850 uJ``."""
     units = ((1.0, "mJ"), (1e3, "uJ"), (1e6, "nJ"))
     factor, unit = next((u for u in units if mj * u[0] >= 0.9995), (1e9, "pJ"))
-    return f"{mj * factor:#.4g}".rstrip(".") + f" {unit}"
+    return f"{mj * factor:#.{digits}g}".rstrip(".") + f" {unit}"
