@@ -13,10 +13,15 @@ from snncc.ir.graph import IRError, Op, Type, Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Delay(Op):
-    """The same value, ``steps`` clock steps later: ``y[k] = x[k - steps]``."""
+    """The same value, ``steps`` clock steps later: ``y[k] = x[k - steps]``.
+
+    A ``relay`` is sent on by neurons of its own: what waits longer than the synapses of a chip can
+    make it wait goes from relay to relay.
+    """
 
     kind = "delay"
     steps: int
+    relay: bool = False
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """Values stay."""

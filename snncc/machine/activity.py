@@ -9,10 +9,9 @@ one after the other.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-import networkx as nx
 import numpy as np
 
 from snncc.execute.executor import Executor
@@ -22,7 +21,7 @@ from snncc.ir.ops import Conv, IntegerNeuron, Linear
 from snncc.ir.semantics import apply, integer_neuron_step
 from snncc.ir.timing import Timing
 from snncc.mapping.populations import Net
-from snncc.mapping.views import sources_of
+from snncc.passes.unroll_levels import counts_of_spikes
 
 
 @dataclass(frozen=True)
@@ -31,34 +30,19 @@ class Activity:
 
     ``sent`` is by emitted value: whatever is not 0 is a message. ``updated`` is by neuron layer: in
     which steps a compartment had something to do; a layer that is left out has at every step.
+    A clock step is ``substeps`` steps long; ``held`` are the counts that are whole throughout it,
+    which a product's second operand is.
     """
 
     sent: Mapping[str, Array]
     updated: Mapping[str, Array]
+    substeps: int = 1
+    held: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
         """How many steps there are."""
         return max((len(array) for array in self.sent.values()), default=0)
-
-
-def latencies(net: Net) -> Mapping[str, int]:
-    """Return, by population and value of the host, how many steps after the input it is sent.
-
-    That is the longest chain from an input.
-    """
-    graph = nx.DiGraph()
-    graph.add_nodes_from(p.name for p in net.populations)
-    for population in net.populations:
-        for projection in population.projections:
-            for read in projection.reads:
-                for value in sources_of(net, read):
-                    sender = net.owner.get(value)
-                    graph.add_edge(sender.name if sender else value, population.name)
-    found: dict[str, int] = {}
-    for name in nx.topological_sort(graph):
-        found[name] = max((found[n] + 1 for n in graph.predecessors(name)), default=0)
-    return found
 
 
 def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
@@ -86,28 +70,48 @@ def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
     return Activity(sent, updated)
 
 
+def in_substeps(net: Net, activity: Activity, levels: int) -> Activity:
+    """Return the activity with every clock step cut into ``levels`` sub-steps.
+
+    A count of k spikes is sent in the first k of them, any other number in the first. Compartments
+    are looked at in each.
+    """
+    if levels == 1:
+        return activity
+    counts = counts_of_spikes(net.graph)
+    sent: dict[str, Array] = {}
+    for name, array in activity.sent.items():
+        at = np.arange(levels).reshape(1, -1, *(1,) * (array.ndim - 1))
+        whole = array[:, None]
+        spikes = whole > at if name in counts else whole * (at == 0)
+        sent[name] = spikes.astype(array.dtype).reshape(-1, *array.shape[1:])
+    held = {name: np.repeat(array, levels, axis=0) for name, array in activity.sent.items()}
+    return Activity(sent, {}, levels, held)
+
+
 def stretched(net: Net, activity: Activity, steps: int) -> Activity:
-    """Return the activity of one sample on the chip: each value after its latency, else silence."""
-    delay = _delays(net)
-    return Activity(
-        {n: _late(a, delay[n], steps) for n, a in activity.sent.items()},
-        {n: _late(a, delay[n], steps) for n, a in activity.updated.items()},
-    )
+    """Return the activity of one sample on the chip: each value after its latency, else silence.
+
+    Raises ``IRError`` for a graph that is not balanced: see ``passes.balance_delays``.
+    """
+    return _shifted(net, activity, lambda array, delay: _late(array, delay, steps))
 
 
 def streamed(net: Net, activity: Activity) -> Activity:
-    """Return the steady state: sample after sample, at every step each population at another."""
-    delay = _delays(net)
+    """Return the steady state: sample after sample, at every step each population at another.
+
+    Raises ``IRError`` for a graph that is not balanced.
+    """
+    return _shifted(net, activity, lambda array, delay: np.roll(array, delay, axis=0))
+
+
+def _shifted(net: Net, activity: Activity, shift: Callable[[Array, int], Array]) -> Activity:
+    def late(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {n: shift(a, net.late[n] * activity.substeps) for n, a in arrays.items()}
+
     return Activity(
-        {n: np.roll(a, delay[n], axis=0) for n, a in activity.sent.items()},
-        {n: np.roll(a, delay[n], axis=0) for n, a in activity.updated.items()},
+        late(activity.sent), late(activity.updated), activity.substeps, late(activity.held)
     )
-
-
-def _delays(net: Net) -> Mapping[str, int]:
-    late = latencies(net)
-    sent = {value: late[p.name] for value, p in net.owner.items()}
-    return {**{value: late.get(value, 0) for value in net.host}, **sent}
 
 
 def _late(array: Array, delay: int, steps: int) -> Array:

@@ -3,6 +3,7 @@
 A core that holds part of the result holds the counters of the inner product that this part needs
 (``K^T V``: one for each feature of K and each of its features of V; or the scores of its rows). A
 pair of spikes that meet adds 1 to a counter; a spike of the outer operand adds a row of counters.
+In sub-steps the second operand is complete when the spikes of the first arrive.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def _product(
     net: Net, projection: Projection, cores: Array, activity: Activity, shape: tuple[int, int]
 ) -> Array:
     blocks = cores.reshape(-1, *cores.shape[-2:])
-    reads = [_blocks(read_as(net, name, activity.sent), len(blocks)) for name in projection.reads]
+    sent = [activity.held or activity.sent if n == 1 else activity.sent for n in range(3)]
+    reads = [
+        _blocks(read_as(net, name, sent[n]), len(blocks)) for n, name in enumerate(projection.reads)
+    ]
     total = np.zeros(shape, np.int64)
     for head, own in enumerate(blocks):
         operands = [read[:, head] for read in reads]

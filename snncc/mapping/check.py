@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
-from snncc.ir.graph import Array, Graph, Source
+from snncc.ir.graph import Array, Graph, IRError, Source
 from snncc.mapping.marks import Usage, usage_of
 from snncc.mapping.placement import Core, Part, Placement
 from snncc.mapping.populations import Net, UnmappedError
 from snncc.mapping.rules import BAD_PLACEMENT, UNMAPPED_OPERATION
+from snncc.mapping.schedule import arrivals
 from snncc.targets.load import Target
 
 CORE_LIMITS = {
     "neurons_per_core": ("neurons", "neurons"),
     "synaptic_memory_bytes_per_core": ("synapse_bytes", "bytes of stored weights"),
-    "memory_bytes_per_core": ("memory_bytes", "bytes of weights and counters"),
+    "memory_bytes_per_core": ("memory_bytes", "bytes of all that is kept"),
     "axons_in_per_core": ("axons_in", "input axons"),
     "axons_out_per_core": ("axons_out", "output axons"),
 }
@@ -51,7 +52,7 @@ def check_placement(
     except UnmappedError as fault:
         diagnostic = UNMAPPED_OPERATION.at(fault.op.source, str(fault), op=fault.op.kind)
         return Checked(None, (diagnostic,))
-    faults = [*_seats(placement, target), *_cover(net, placement)]
+    faults = [*_seats(placement, target), *_cover(net, placement), *_clock(net, target)]
     if faults:
         return Checked(None, tuple(faults))
     usage = usage_of(net, placement, weight_bits)
@@ -113,6 +114,25 @@ def _cover(net: Net, placement: Placement) -> Iterator[Diagnostic]:
                 yield _fault(
                     f"{int(places.sum())} places of `{name}` are on {what}, the first is {where}"
                 )
+
+
+def _clock(net: Net, target: Target) -> Iterator[Diagnostic]:
+    """Hold the ways of messages to the clock: each takes a step, and what is early waits."""
+    most = target.limits.get("delay_steps")
+    try:
+        ways = list(arrivals(net))
+    except IRError as fault:
+        yield _fault(f"the graph has no delays, or not all of them: {fault}")
+        return
+    for way in ways:
+        name, reads = way.population.name, way.value
+        if way.before < 0:
+            yield _fault(f"`{name}` takes `{reads}` {-way.before} steps before it can arrive")
+        if most is not None and way.before + way.behind > most.value:
+            yield _fault(
+                f"`{reads}` waits {way.before + way.behind} steps for `{name}`, wanted at most "
+                f"{most.value}, or a relay between"
+            )
 
 
 def _is_inside(part: Part, held: Array | None) -> bool:

@@ -11,9 +11,11 @@ import numpy as np
 
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph
+from snncc.ir.latency import bits_of
 from snncc.mapping.placement import Placement
 from snncc.mapping.populations import Net, Population, Projection
 from snncc.mapping.reads import at_start, reads
+from snncc.mapping.schedule import AS_THEY_CAME, Arrival, arrivals
 from snncc.mapping.views import NOWHERE, emitted_labels, sources_of
 
 
@@ -23,14 +25,15 @@ class Usage:
 
     Stored weights are counted once a core, however many places share them: the bits of the weights
     alone, since no chip's lists of addresses are published. ``counter_bits`` are those of the
-    products that attention keeps. ``axons_in`` are neurons that send to the core, ``axons_out``
-    pairs of a neuron and a core that it sends to.
+    products that attention keeps, ``delay_bits`` those of numbers that wait. ``axons_in`` are
+    neurons that send to the core, ``axons_out`` pairs of a neuron and a core that it sends to.
     """
 
     neurons: Array
     synapses: Array
     synapse_bits: Array
     counter_bits: Array
+    delay_bits: Array
     axons_in: Array
     axons_out: Array
 
@@ -39,12 +42,15 @@ class Usage:
         if name == "synapse_bytes":
             return -(-self.synapse_bits // 8)
         if name == "memory_bytes":
-            return -(-(self.synapse_bits + self.counter_bits) // 8)
+            return -(-(self.synapse_bits + self.counter_bits + self.delay_bits) // 8)
         return cast(Array, getattr(self, name))
 
 
 def usage_of(net: Net, placement: Placement, weight_bits: int) -> Usage:
-    """Return what each core of a placement that covers the network uses."""
+    """Return what each core of a placement that covers the network uses.
+
+    Raises ``IRError`` for a graph that is not balanced: see ``passes.balance_delays``.
+    """
     count = len(placement.cores)
     labels = placement.labels(net)
     neurons, synapses, counters, axons_in, axons_out = (np.zeros(count, np.int64) for _ in range(5))
@@ -62,7 +68,38 @@ def usage_of(net: Net, placement: Placement, weight_bits: int) -> Usage:
             axons_in[core] += len(read)
             axons_out += np.bincount(senders[read], minlength=count + 1)[1:]
     bits = synapses * weight_bits
-    return Usage(neurons, synapses, bits, counters, axons_in, axons_out)
+    waiting = _waiting(net, labels, count)
+    return Usage(neurons, synapses, bits, counters, waiting, axons_in, axons_out)
+
+
+def _waiting(net: Net, labels: Mapping[str, Array], count: int) -> Array:
+    """Return the bits of what waits on each core: sums for its neurons, or operands as they came.
+
+    Values that one operand joins wait together, as long as the first of them.
+    """
+    bits = np.zeros(count, np.int64)
+    longest: dict[tuple[str, Projection | None, int], Arrival] = {}
+    for arrival in arrivals(net):
+        key = (arrival.population.name, arrival.projection, arrival.operand)
+        if key not in longest or longest[key].before < arrival.before:
+            longest[key] = arrival
+    for arrival in longest.values():
+        cores, projection = labels[arrival.population.name], arrival.projection
+        start = projection.start if projection else arrival.value
+        whole = projection is not None and projection.kind in AS_THEY_CAME
+        sums = arrival.behind if whole else arrival.behind + arrival.before
+        if whole and projection is not None and arrival.before:
+            width = arrival.before * _width(net, projection.reads[arrival.operand])
+            for core, read in reads(net, projection, arrival.operand, cores):
+                bits[core] += len(read) * width
+        if sums and arrival.operand == 0:
+            neurons = np.bincount(cores.reshape(-1), minlength=count)
+            bits += neurons * sums * _width(net, start)
+    return bits
+
+
+def _width(net: Net, name: str) -> int:
+    return bits_of(net.graph.type_of(name).domain)
 
 
 def _stored(graph: Graph, projection: Projection, start: Array, count: int) -> Array:

@@ -20,20 +20,23 @@ from snncc.ir.graph import Array, Graph, Op
 from snncc.mapping.contacts import axis_taps, window_of
 from snncc.mapping.placement import blocks
 from snncc.mapping.populations import Net, Population, Projection
+from snncc.mapping.waits import waits_of
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Of one core: ``neurons``, ``synapse_bits`` of stored weights, ``counter_bits`` of products.
+    """What one core needs: numbers, or arrays with one entry a grid.
 
-    ``axons_in`` are neurons that send to the core, ``axons_out`` pairs of a neuron of the core and
-    a core that it sends to. ``operations`` are spikes that meet a synapse in a step, at mean rates.
-    Numbers, or arrays with one entry a grid.
+    ``synapse_bits`` are those of stored weights, ``counter_bits`` of products, ``delay_bits`` of
+    numbers that wait. ``axons_in`` are neurons that send to the core, ``axons_out`` pairs of a
+    neuron of the core and a core that it sends to. ``operations`` are spikes that meet a synapse in
+    a step, at mean rates.
     """
 
     neurons: Any = 0
     synapse_bits: Any = 0
     counter_bits: Any = 0
+    delay_bits: Any = 0
     axons_in: Any = 0
     axons_out: Any = 0
     operations: Any = 0
@@ -87,7 +90,17 @@ class Cut:
         counters = sum((self._counters(p) for p in self.population.projections), np.int64(0))
         axons = sum((o.axons_in for _, o in self.operands()), np.int64(0))
         work = sum((self._operations(p) for p in self.population.projections), np.float64(0))
-        return Needs(self.neurons, bits, counters, axons, operations=work)
+        return Needs(self.neurons, bits, counters, self._waiting(), axons, operations=work)
+
+    def _waiting(self) -> Array:
+        """Return the bits of all that waits in the largest part."""
+        bits = np.zeros_like(self.neurons)
+        for wait in waits_of(self.net, self.population):
+            places = self.neurons
+            if wait.projection is not None and wait.operand is not None:
+                places = self._operand(wait.projection, wait.operand).axons_in
+            bits = bits + places * wait.bits
+        return bits
 
     def operands(self) -> Iterator[tuple[str, Operand]]:
         """Yield every value that is read, and how."""

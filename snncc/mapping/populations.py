@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, Op, Shape
+from snncc.ir.latency import latencies
 from snncc.ir.sites import USUAL_SITES, Sites, on_host
 
 NEURONS = ("neuron", "integer_neuron")
@@ -60,7 +62,8 @@ class Population:
     """Compartments with the places of the value ``home``, of shape ``shape``.
 
     ``name`` is the value that it computes; ``emits`` are the values sent from it: that one, and
-    the spikes of a neuron layer that reads nothing else. ``path`` leads from home to name.
+    the spikes of a neuron layer that reads nothing else. ``path`` leads from home to name. A delay
+    longer than synapses have is cut by relays: populations that send on what they read.
     """
 
     name: str
@@ -78,11 +81,15 @@ class Population:
 
 @dataclass(frozen=True)
 class Net:
-    """The populations of a graph in topological order; ``host`` are the values that it sends."""
+    """The populations of a graph in topological order; ``host`` are the values that it sends.
+
+    ``off_chip`` names the ops that the host computes.
+    """
 
     graph: Graph
     populations: tuple[Population, ...]
     host: tuple[str, ...]
+    off_chip: frozenset[str] = frozenset()
 
     @cached_property
     def by_name(self) -> Mapping[str, Population]:
@@ -98,6 +105,15 @@ class Net:
     def emitted(self) -> frozenset[str]:
         """Every value that travels."""
         return frozenset((*self.owner, *self.host))
+
+    @cached_property
+    def late(self) -> Mapping[str, int]:
+        """How many clock steps behind the input each emitted value is made.
+
+        Raises ``IRError`` for a graph that is not balanced: see ``passes.balance_delays``.
+        """
+        made = latencies(self.graph, self.off_chip)
+        return {value: made[value] or 0 for value in sorted(self.emitted)}
 
 
 def net_of(graph: Graph, *, sites: Sites = USUAL_SITES, inputs_on_cores: bool = False) -> Net:
@@ -128,9 +144,11 @@ class _Builder:
                 made[rides.name] = _with_emits(rides, emits)
             else:
                 made[op.name] = self._population(op)
-        return Net(self.graph, tuple(made.values()), tuple(host))
+        return Net(self.graph, tuple(made.values()), tuple(host), self.on_host)
 
     def _is_emitted(self, op: Op) -> bool:
+        if isinstance(op, Delay) and op.relay:
+            return True
         if op.kind in (*FORWARDED, "constant", "output"):
             return False
         consumers = list(self._consumers(op))
@@ -143,7 +161,8 @@ class _Builder:
     def _consumers(self, op: Op) -> Iterator[tuple[Op, bool]]:
         """Yield the ops that use a value, and whether each needs it sent."""
         for user in self.graph.users[op.name]:
-            if user.kind in MOVED or user.name in self.on_host:
+            relayed = isinstance(user, Delay) and user.relay
+            if user.kind in MOVED or relayed or user.name in self.on_host:
                 yield user, True
             elif user.kind in FORWARDED:
                 yield from self._consumers(user)

@@ -35,19 +35,55 @@ UNMAPPED_OPERATION = rule(
     """
     An operation stands before a neuron layer and is none that a core computes.
 
-    Cores hold neuron layers with their products, sums, pools and masks. Compile counts of spikes
-    as graded spikes: sub-steps are not mapped.
+    Cores hold neuron layers with their products, sums, pools and masks. Each neuron is read by an
+    operation at one place: copies side by side need neurons of their own. The network is compiled
+    and can be simulated, but it is not placed.
 
-    Fails:
+    Fails, because the convolution reads each neuron twice:
 
-    ```sh
-    snncc compile model.pth.tar --target loihi2 --multi-level substeps
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, 3, padding=1)
+            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+            self.lif, self.lif1 = LIF(), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x).expand(4, -1, -1, -1, -1))  # [T, B, C, H, W]
+            twice = torch.cat([s, s], -1)
+            v = self.conv(twice.flatten(0, 1)).unflatten(0, (4, -1))
+            return self.lif1(v).sum(0)
+
+    snncc.compile(Model(), torch.zeros(1, 1, 8, 8), target="loihi2", output="build")
     ```
 
     Mended:
 
-    ```sh
-    snncc compile model.pth.tar --target loihi2 --multi-level graded
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 4, 3, padding=1)
+            self.conv = nn.Conv2d(4, 4, 3, padding=1)
+            self.lif, self.lif1 = LIF(), LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x).expand(4, -1, -1, -1, -1))  # [T, B, C, H, W]
+            v = self.conv(s.flatten(0, 1)).unflatten(0, (4, -1))
+            return self.lif1(v).sum(0)
+
+    snncc.compile(Model(), torch.zeros(1, 1, 8, 8), target="loihi2", output="build")
     ```
     """,
 )

@@ -32,7 +32,7 @@ _MOST_GRIDS = 200_000
 LIMITS: Mapping[str, tuple[str, str]] = {
     "neurons": ("neurons_per_core", "neurons"),
     "synapse_bits": ("synaptic_memory_bytes_per_core", "bits of stored weights"),
-    "memory_bits": ("memory_bytes_per_core", "bits of weights and counters"),
+    "memory_bits": ("memory_bytes_per_core", "bits of weights, counters and waiting numbers"),
     "axons_in": ("axons_in_per_core", "input axons"),
     "axons_out": ("axons_out_per_core", "output axons"),
 }
@@ -73,7 +73,7 @@ class Limits:
 def amount(needs: Needs, name: str) -> Array:
     """Return a need by its name in ``LIMITS``."""
     if name == "memory_bits":
-        return np.asarray(needs.synapse_bits + needs.counter_bits)
+        return np.asarray(needs.synapse_bits + needs.counter_bits + needs.delay_bits)
     return np.asarray(getattr(needs, name))
 
 
@@ -192,7 +192,7 @@ _HELP = {
     "axons_in": "fewer input channels or a smaller kernel, or a target with more input axons",
     "axons_out": "fewer layers that read it, or a target with more output axons",
     "synapse_bits": "fewer weight bits, fewer input channels or a smaller kernel",
-    "memory_bits": "fewer weight bits, or fewer features a head",
+    "memory_bits": "fewer weight bits, fewer features a head, or shorter skips",
 }
 
 

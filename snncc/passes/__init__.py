@@ -18,6 +18,7 @@ from snncc.passes.join_pieces import JoinPieces
 from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Quantize
 from snncc.passes.raise_neurons import RaiseNeurons
+from snncc.passes.roll_levels import RollLevels
 from snncc.passes.to_steps import ToSteps
 from snncc.passes.unroll_levels import UnrollLevels
 
@@ -37,6 +38,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         Quantize,
         UnrollLevels,
         CheckTarget,
+        RollLevels,
         BalanceDelays,
     )
 }

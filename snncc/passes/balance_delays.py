@@ -26,6 +26,11 @@ from snncc.ir.latency import Pipeline, bits_of, is_inner_product, steps_taken
 from snncc.ir.ops import VIEWS
 from snncc.ir.sites import NEURONS, USUAL_SITES, Sites, on_host
 from snncc.passes.base import Pass, Result, well_formed
+from snncc.passes.roll_levels import RollLevels
+from snncc.targets.load import Target
+
+CARRIED = (*VIEWS, "scale", "round_shift", "compare", "thermometer")
+"""Kinds through which what one op makes is read place by place."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class BalanceDelays(Pass):
     """Insert the delays that make ``pipelined(x)[t + L] == step_graph(x)[t]`` for every value.
 
     ``sites`` says where encoder and head run: what the host computes takes no clock step.
-    ``longest`` is the most that one delay may wait; more is several in a row.
+    ``longest`` is the most that a value may wait behind a synapse; what waits longer goes through
+    relays, each so many steps behind the one before.
     """
 
     name: ClassVar[str] = "balance-delays"
@@ -83,14 +89,33 @@ class _Moments:
         return 0 if op.name in host else math.prod(made.shape) * bits_of(made.domain)
 
     def _travels(self, name: str, user: Op) -> int:
-        """Return the steps that a value takes to neurons which read it without weights."""
+        """Return the steps that a value takes to what reads it without weights.
+
+        Spikes travel to sums and to neurons. Currents that several read are sent, too, and so
+        travel to sums; neurons that read them place by place are the ones that made them.
+        """
         if user.kind not in ("add", *NEURONS) or user.name in self._host:
             return 0
         maker = self.graph[name]
-        while maker.kind in VIEWS:
+        while maker.kind in CARRIED and not self._is_shared(maker):
             maker = self.graph[maker.inputs[0]]
         outside = maker.name in self._host and maker.kind != "delay"
-        return int(outside or maker.kind in ("input", *NEURONS))
+        if outside or maker.kind in ("input", *NEURONS):
+            return 1
+        return int(user.kind == "add" and self._is_shared(maker))
+
+    def _is_shared(self, op: Op) -> bool:
+        """Whether more than one op reads a current, so that it is sent as a number."""
+        if op.kind in (*VIEWS, *NEURONS, "scale", "delay", "constant", "input"):
+            return False
+        readers, left = 0, list(self.graph.users[op.name])
+        while left:
+            user = left.pop()
+            if user.kind in (*VIEWS, "scale"):
+                left += self.graph.users[user.name]
+            else:
+                readers += 1
+        return readers > 1
 
     def waits(self, name: str, user: Op) -> int:
         """Return for how many steps a value waits until ``user`` reads it."""
@@ -152,21 +177,33 @@ class _Writer:
         return line[steps]
 
     def _cuts(self, name: str, start: int, steps: int) -> list[int]:
-        """Return the taps from ``start`` to ``steps``: those that others read, none too far."""
+        """Return the taps from ``start`` to ``steps``: those that others read, and relays."""
+        taps = self._taps(name)
+        far = self._longest or max(taps) + 1
+        relays = set(range(far, max(taps), far))
+        return sorted(tap for tap in taps | relays if start < tap <= steps)
+
+    def _taps(self, name: str) -> set[int]:
         users = self._graph.users[name]
-        taps = {self._moments.waits(name, user) for user in users}
-        stops = sorted(tap for tap in taps | {steps} if start < tap <= steps)
-        found: list[int] = []
-        for stop in stops:
-            far = self._longest or stop - start
-            found += [*range(start + far, stop, far), stop]
-            start = stop
-        return found
+        return {self._moments.waits(name, user) for user in users} - {0}
 
     def _delay(self, read: str, name: str, start: int, stop: int) -> str:
         made = f"{name}.later{stop}"
         while made in self._graph.by_name:
             made += "_"
-        source = self._graph[name].source
-        self._written.append(Delay(name=made, inputs=(read,), steps=stop - start, source=source))
+        source, far = self._graph[name].source, self._longest
+        relay = far is not None and stop % far == 0 and stop < max(self._taps(name))
+        delay = Delay(name=made, inputs=(read,), steps=stop - start, relay=relay, source=source)
+        self._written.append(delay)
         return made
+
+
+def on_cores(graph: Graph, target: Target, sites: Sites = USUAL_SITES) -> Graph:
+    """Return an integer step graph as cores hold it: balanced, with no delay too long for a chip.
+
+    Counts of spikes that were unrolled into sub-steps are one value again: cores send them spike
+    by spike. This is what is placed; every name that is left keeps its value.
+    """
+    longest = target.limits.get("delay_steps")
+    rolled = RollLevels().run(graph).graph
+    return pipelined(rolled, sites, longest.value if longest else None).graph

@@ -20,7 +20,7 @@ from snncc.backends.report.placed import Placed, placed, placed_document, placed
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.ir import domain as dom
 from snncc.ir.graph import Graph, Op
-from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, Output, Readout, Reshape, Sum
+from snncc.ir.ops import Concat, Conv, Input, IntegerNeuron, Linear, Output, Readout, Reshape, Sum
 from snncc.ir.sites import Sites
 from snncc.ir.substeps import Thermometer
 from snncc.mapping.check import require_placement
@@ -136,11 +136,32 @@ def test_a_network_may_leave_the_chip_empty() -> None:
     assert placed_document(result)["machine"] is None
 
 
-def test_sub_steps_are_compiled_but_placed_nowhere() -> None:
-    result = placed(graph(levels=True), load_target("loihi2"), Sites(), 8, SAMPLE)
+def test_sub_steps_are_placed_and_each_takes_a_barrier() -> None:
+    plain, unrolled = (
+        placed(graph(levels), load_target("loihi2"), Sites(), 8, SAMPLE) for levels in (False, True)
+    )
+    assert isinstance(plain, Placed)
+    assert isinstance(unrolled, Placed)
+    assert unrolled.placement == plain.placement
+    assert plain.run is not None
+    assert unrolled.run is not None
+    assert unrolled.run.loads.steps == 2 * plain.run.loads.steps
+    assert unrolled.run.operations == plain.run.operations
+
+
+def test_what_no_core_holds_is_compiled_but_placed_nowhere() -> None:
+    """Two copies of a layer side by side: each of its neurons is read at two places."""
+    twice = Concat(name="twice", inputs=("s", "s"), axis=2)
+    ops = [replace(op, inputs=("twice",)) if op.name == "d" else op for op in graph().ops]
+    ops.insert(3, twice)
+    ops = [op for op in ops if op.name not in ("f", "l")]
+    ops[-2] = replace(ops[-2], inputs=("o",))
+    other = Graph(tuple(ops), graph().weights, "step", 3)
+    result = placed(other, load_target("loihi2"), Sites(), 8, SAMPLE)
     assert isinstance(result, Diagnostic)
     assert (result.rule.code, result.severity) == ("SNN421", Severity.NOTE)
-    assert "several sub-steps" in result.message
+    assert "`s` (integer_neuron): is read at several places by one operation" in result.message
+    assert "neurons of its own" in result.hint
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -24,7 +24,7 @@ from snncc.ir.ops import (
     Repeat,
     Reshape,
 )  # fmt: skip
-from snncc.machine.activity import Activity, activity_of, latencies, streamed, stretched
+from snncc.machine.activity import Activity, activity_of, in_substeps, streamed, stretched
 from snncc.machine.loads import Loads, count_loads
 from snncc.machine.routes import routes
 from snncc.machine.run import MachineReport, run_machine
@@ -33,6 +33,8 @@ from snncc.mapping.place import place
 from snncc.mapping.placement import Core, Part, Placement, Seat, blocks, whole
 from snncc.mapping.populations import Net, net_of
 from snncc.mapping.views import NOWHERE
+from snncc.passes.balance_delays import BalanceDelays, on_cores
+from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.load import load_target
 
 STEPS = 3
@@ -77,7 +79,7 @@ def transformer(scores_first: bool) -> Graph:
         Readout(name="r", inputs=("last",), steps=STEPS),
         Output(name="y", inputs=("r",)),
     ]
-    return Graph(tuple(ops), w, "step", STEPS)
+    return BalanceDelays().run(Graph(tuple(ops), w, "step", STEPS)).graph
 
 
 def spikes(graph: Graph) -> Array:
@@ -241,7 +243,7 @@ def test_the_stream_is_the_sample_turned() -> None:
     net = net_of(graph)
     placement = cut_up(net, 1)
     sample = activity_of(net, spikes(graph))
-    late = max(latencies(net).values())
+    late = max(net.late.values())
     alone = count_loads(net, placement, stretched(net, sample, STEPS + late))
     stream = count_loads(net, placement, streamed(net, sample))
     for a, b in zip(totals(alone), totals(stream), strict=True):
@@ -253,6 +255,38 @@ def test_the_stream_is_the_sample_turned() -> None:
 def totals(loads: Loads) -> list[int]:
     arrays = (*loads.operations.values(), loads.products, loads.fired, loads.messages_out)
     return [int(array.sum()) for array in arrays]
+
+
+def test_sub_steps_meet_the_synapses_that_the_executor_counts() -> None:
+    """A count of k spikes is k messages in k sub-steps, and k times its synapses."""
+    ones: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)}
+    ops: tuple[Op, ...] = (
+        Input(name="x", shape=(2, 5, 5), domain=dom.integers(0, 1), varies=True),
+        Conv(name="c", inputs=("x",), weight="w", **ones),
+        neurons("s", "c"),
+        Conv(name="d", inputs=("s",), weight="v", **ones),
+        neurons("n", "d"),
+        Add(name="sew", inputs=("s", "n")),
+        Conv(name="e", inputs=("sew",), weight="v", **ones),
+        neurons("o", "e"),
+        Readout(name="r", inputs=("o",), steps=STEPS),
+        Output(name="y", inputs=("r",)),
+    )
+    rng = np.random.default_rng(0)
+    shapes = {"w": (4, 2, 3, 3), "v": (4, 4, 3, 3)}
+    weights = {n: rng.integers(-5, 9, size).astype(np.int8) for n, size in shapes.items()}
+    unrolled = UnrollLevels().run(Graph(ops, {**weights, "t": np.array(20)}, "step", STEPS)).graph
+    graph = on_cores(unrolled, load_target("loihi2"))
+    net, x = net_of(graph), spikes(graph)
+    sample = in_substeps(net, activity_of(net, x), 2)
+    loads = count_loads(net, place(graph, load_target("loihi2")), streamed(net, sample))
+    counts = count(unrolled, x[None]).ops
+    want = sum(int(c.event_ops.sum()) for c in counts.values() if c.kind == "conv")
+    assert int(loads.operations["conv"].sum()) == want > 0
+    both = (activity_of(net, x).sent["sew"] == 2).sum()
+    assert loads.steps == 2 * STEPS
+    assert int((sample.sent["sew"] != 0).sum()) == int(activity_of(net, x).sent["sew"].sum())
+    assert both > 0
 
 
 def test_values_made_once_are_sent_at_every_step() -> None:

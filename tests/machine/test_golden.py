@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snncc.ir.graph import Array, Graph
-from snncc.machine.activity import activity_of, latencies, stretched
+from snncc.machine.activity import activity_of, stretched
 from snncc.machine.run import MachineReport, machine_document, run_machine
 from snncc.mapping.placement import Placement
 from snncc.mapping.populations import net_of
@@ -29,7 +29,7 @@ def report(two_layers: TwoLayers) -> MachineReport:
 
 def test_a_spike_takes_one_step_to_each_layer(two_layers: TwoLayers) -> None:
     graph, _, _ = two_layers
-    assert latencies(net_of(graph, inputs_on_cores=True)) == {"x": 0, "s": 1, "o": 2}
+    assert net_of(graph, inputs_on_cores=True).late == {"x": 0, "s": 1, "o": 2}
 
 
 def test_events(report: MachineReport) -> None:

@@ -28,6 +28,7 @@ from snncc.ir.ops import (
     Reshape,
     Sum,
 )
+from snncc.passes.balance_delays import BalanceDelays
 from snncc.targets.load import Target, load_target
 
 Build = Callable[..., Graph]
@@ -95,7 +96,7 @@ def transformer(heads: int = 2, width: int = 8, side: int = 4, steps: int = 3) -
         Readout(name="r", inputs=("head",), steps=steps),
         Output(name="y", inputs=("r",)),
     ]  # fmt: skip
-    return Graph(tuple(ops), w, "step", steps)
+    return BalanceDelays().run(Graph(tuple(ops), w, "step", steps)).graph
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from snncc.diagnostics.core import SnnccError
-from snncc.ir.graph import Graph
+from snncc.ir.graph import Graph, Op, reading
+from snncc.ir.latency import bits_of
 from snncc.mapping.check import check_placement, require_placement
 from snncc.mapping.deliveries import deliveries
 from snncc.mapping.place import place
 from snncc.mapping.placement import from_document, read_placement, to_document
 from snncc.mapping.populations import net_of
 from snncc.mapping.views import NOWHERE
+from snncc.mapping.waits import waits_of
+from snncc.passes.balance_delays import on_cores
 from snncc.targets.load import Target
 
 Chip = Callable[..., Target]
@@ -143,6 +146,82 @@ def test_limits_that_shrink_are_noticed(
         words = {"neurons_per_chip": "neurons, wanted at most 100", "synapses_per_chip": "stored"}
         assert name == "cores" or any(words.get(name, name) in d.message for d in found), name
     assert all("it holds" in " ".join(d.because) for d in found if "per_core" in d.message)
+
+
+def test_what_waits_is_charged_to_the_core_that_reads_it(attention: Graph, chip: Chip) -> None:
+    """`as` fires two steps after `c1` is made; the sum with it keeps its bits so long, less one."""
+    net = net_of(attention)
+    placement = place(attention, chip(neurons_per_core=64))
+    usage = require_placement(attention, placement, chip(neurons_per_core=64))
+    stream = net.owner["ms"]
+    late = net.late[stream.name] - 1 - net.late["c1"]
+    width = bits_of(attention.type_of("c1").domain)
+    mine = [
+        number for number, core in enumerate(placement.cores)
+        if any(part.population == stream.name for part in core.parts)
+    ]  # fmt: skip
+    assert late >= 1
+    held = sum(
+        part.neurons for n in mine for part in placement.cores[n].parts
+        if part.population == stream.name
+    )  # fmt: skip
+    assert held == stream.neurons
+    assert int(usage.delay_bits[mine].sum()) >= late * width * stream.neurons
+    needs = sum(
+        part.neurons * wait.bits
+        for core in placement.cores for part in core.parts
+        for wait in waits_of(net, net.by_name[part.population]) if wait.operand is None
+    )  # fmt: skip
+    assert int(usage.delay_bits.sum()) >= needs > 0
+    more = usage.of_cores("memory_bytes") - usage.of_cores("synapse_bytes")
+    assert (more[usage.delay_bits > 8] > 0).all()
+
+
+def test_memory_may_not_hold_what_waits(attention: Graph, chip: Chip) -> None:
+    roomy = place(attention, chip(neurons_per_core=64))
+    usage = require_placement(attention, roomy, chip(neurons_per_core=64))
+    kept = usage.synapse_bits + usage.counter_bits
+    fits_without = int((-(-kept // 8)).max())
+    tight = chip(neurons_per_core=64, memory_bytes_per_core=fits_without)
+    found = check_placement(attention, roomy, tight).diagnostics
+    assert bool(found) == bool(int(usage.of_cores("memory_bytes").max()) > fits_without)
+    small = place(attention, tight)
+    assert check_placement(attention, small, tight).diagnostics == ()
+
+
+def test_a_graph_without_its_delays_is_refused(
+    attention: Graph, chip: Chip, document: dict[str, Any]
+) -> None:
+    found = check_placement(
+        attention.replace(_without_delays(attention)), from_document(document), chip(**LIMITS)
+    )
+    assert found.usage is None
+    assert any("no delays, or not all of them" in d.message for d in found.diagnostics)
+
+
+def test_nothing_waits_longer_than_synapses_can(attention: Graph, chip: Chip) -> None:
+    """Where a chip's synapses delay by one step, relays send on what waits longer."""
+    tight = chip(neurons_per_core=64, delay_steps=1)
+    placement = place(attention, tight)
+    found = check_placement(attention, placement, tight).diagnostics
+    assert any("wanted at most 1, or a relay between" in d.message for d in found)
+    relayed = on_cores(attention.replace(_without_delays(attention)), tight)
+    placement = place(relayed, tight)
+    assert check_placement(relayed, placement, tight).diagnostics == ()
+    names = {part.population for core in placement.cores for part in core.parts}
+    assert any(".later" in name for name in names)
+
+
+def _without_delays(graph: Graph) -> list[Op]:
+    reads = {op.name: op.inputs[0] for op in graph.of_kind("delay")}
+
+    def behind(name: str) -> str:
+        return behind(reads[name]) if name in reads else name
+
+    return [
+        reading(op, {name: behind(name) for name in op.inputs})
+        for op in graph.ops if op.name not in reads
+    ]  # fmt: skip
 
 
 def test_the_target_must_be_the_one_it_was_made_for(

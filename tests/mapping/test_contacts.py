@@ -28,9 +28,11 @@ from snncc.ir.ops import (
 from snncc.ir.pad import Pad
 from snncc.mapping.deliveries import deliveries
 from snncc.mapping.marks import usage_of
-from snncc.mapping.placement import Core, Part, Placement, Seat, blocks
+from snncc.mapping.needs import Cut
+from snncc.mapping.placement import Core, Part, Placement, Seat, blocks, whole
 from snncc.mapping.populations import Net, net_of
 from snncc.mapping.views import NOWHERE
+from snncc.passes.balance_delays import BalanceDelays
 
 
 class Draw:
@@ -138,7 +140,8 @@ def drawn(seed: int) -> Graph:
         reads = draw.step(reads)
     draw.add(Readout(name="out", inputs=(reads,), steps=1))
     draw.add(Output(name="y", inputs=("out",)))
-    return Graph(tuple(draw.ops), draw.weights, "step", 1)
+    graph = Graph(tuple(draw.ops), draw.weights, "step", 1)
+    return BalanceDelays().run(graph).graph
 
 
 def dealt(net: Net, seed: int) -> Placement:
@@ -176,3 +179,16 @@ def test_axons_and_synapses_of_networks_drawn_at_random(seed: int) -> None:
         fans = np.broadcast_to(fan_out_map(op, graph), shape)
         if graph[op.inputs[0]].kind not in ("pad", "concat"):
             assert synapses[op.name] == int(fans.sum()), op.name
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_delays_on_the_way_are_what_the_clock_says(seed: int) -> None:
+    """The mapper adds up delays along each way, the checker subtracts moments of the clock."""
+    graph = drawn(seed)
+    net = net_of(graph)
+    cores = [Core(Seat(0, 0, 0, 0), (Part(p.name, whole(p.shape)),)) for p in net.populations]
+    usage = usage_of(net, Placement("t", tuple(cores)), 8)
+    for number, population in enumerate(net.populations):
+        one = np.ones((len(population.shape), 1), np.int64)
+        needs = Cut(net, population, one, 8, {}).needs().at(0)
+        assert int(usage.delay_bits[number]) == needs.delay_bits, population.name

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from snncc.diagnostics.core import SnnccError
-from snncc.ir.graph import Graph, Op
-from snncc.ir.ops import Sum
-from snncc.ir.substeps import Thermometer
+from snncc.ir.graph import Graph
 from snncc.mapping.check import check_placement
 from snncc.mapping.place import connectivity, pair_traffic, place
 from snncc.mapping.placement import from_document, to_document
 from snncc.mapping.populations import net_of
+from snncc.mapping.views import sources_of
 from snncc.targets.load import Target
 
 Chip = Callable[..., Target]
@@ -80,7 +78,10 @@ def test_measured_traffic_decides(conv_pair: Graph, chip: Chip) -> None:
     [
         ({"axons_in_per_core": 71}, "smallest part of `c1` needs 72 input axons, a core has 71"),
         ({"synaptic_memory_bytes_per_core": 71}, "needs 576 bits of stored weights"),
-        ({"memory_bytes_per_core": 2}, "`as` needs 20 bits of weights and counters, a core has 16"),
+        (
+            {"memory_bytes_per_core": 2},
+            "`as` needs 20 bits of weights, counters and waiting numbers, a core has 16",
+        ),
     ],
 )
 def test_what_does_not_fit_says_by_how_much(
@@ -108,25 +109,10 @@ def test_several_chips_are_cut_where_the_least_crosses(attention: Graph, chip: C
     assert crossing <= sent[even[senders] != even[receivers]].sum()
 
 
-def test_sub_steps_are_refused(attention: Graph, chip: Chip) -> None:
-    levels = Thermometer(name="levels", inputs=("ms",), levels=2)
-    added = Sum(name="added", inputs=("dw",), axes=(0,))
-    reads = {"dw": "levels", "ds": "added"}
-    ops: list[Op] = []
-    for op in attention.ops:
-        ops += [levels] if op.name == "dw" else [added] if op.name == "ds" else []
-        ops.append(replace(op, inputs=(reads[op.name],)) if op.name in reads else op)
-    with pytest.raises(SnnccError, match=r"\[SNN421\] `dw` \(conv\): reads several sub-steps"):
-        place(attention.replace(ops), chip(neurons_per_core=64))
-
-
-def test_latencies_are_the_pipelines(attention: Graph) -> None:
-    """A population answers when the pipeline says that its value is made."""
-    from snncc.machine.activity import latencies
-    from snncc.passes.balance_delays import pipelined
-
+def test_latencies_are_those_of_a_chain_of_messages(attention: Graph) -> None:
+    """A population is made one step after the last of what it reads, or later."""
     net = net_of(attention)
-    made = pipelined(attention).latency_of
-    found = latencies(net)
-    for value, population in net.owner.items():
-        assert found[population.name] == made[value], value
+    for population in net.populations:
+        read = [v for p in population.projections for n in p.reads for v in sources_of(net, n)]
+        assert net.late[population.name] >= 1 + max(net.late[value] for value in read)
+    assert net.late["last"] == net.late["ds"] + 1

@@ -141,7 +141,8 @@ def test_readers_of_one_value_share_a_line() -> None:
     graph = body(
         *RESIDUAL,
         "%late = add(%e, %c) : <4; int[0..401]>",
-        "%early = add(%d, %c) : <4; int[0..401]>",
+        "%d2 = linear(%s, weight='w') : <4; spike>",
+        "%early = add(%d2, %c) : <4; int[0..401]>",
         "%f = linear(%early, weight='w') : <4; int[0..401]>",
         "%g = add(%f, %late) : <4; int[0..802]>",
         "%y = output(%g) : <4; int[0..802]>",
@@ -185,6 +186,25 @@ def test_a_long_delay_is_several_of_the_longest() -> None:
         ("c.later1", "c.later2"),
     ]
     assert [b.steps for b in found.buffers] == [1]
+
+
+def test_what_waits_too_long_goes_through_relays() -> None:
+    graph = body(
+        *RESIDUAL,
+        "%h = linear(%e, weight='w') : <4; spike>",
+        "%m = integer_neuron(%h, threshold='t', decay=2048, shift=2) : <4; spike>",
+        "%i = linear(%m, weight='w') : <4; spike>",
+        "%early = add(%c, %e) : <4; int[0..401]>",
+        "%f = linear(%early, weight='w') : <4; int[0..401]>",
+        "%r = add(%c, %i) : <4; int[0..401]>",
+        "%g = add(%r, %f) : <4; int[0..802]>",
+        "%y = output(%g) : <4; int[0..802]>",
+    )
+    for longest, relays in ((1, 3), (2, 1), (3, 1), (4, 0), (None, 0)):
+        found = pipelined(graph, CHIP, longest)
+        every = [op for op in found.graph.of_kind("delay") if isinstance(op, Delay)]
+        line = [op for op in every if op.name.startswith("c.")]
+        assert [sum(op.steps for op in line), sum(op.relay for op in line)] == [4, relays], longest
 
 
 def test_what_the_host_makes_waits_for_free() -> None:
@@ -313,9 +333,21 @@ def latencies_unbalanced(graph: Graph, host: frozenset[str]) -> dict[str, int]:
 
 
 def travels(graph: Graph, name: str, user: Op) -> int:
-    """The step that spikes take to a sum, or to neurons, that read them as they are."""
-    fires = ("neuron", "integer_neuron")
+    """The step that spikes take to a sum, or to neurons, and shared currents to a sum."""
+    fires, views = ("neuron", "integer_neuron"), ("reshape", "permute", "expand", "slice", "repeat")
     maker = graph[name]
-    while maker.kind in ("reshape", "permute", "expand", "slice", "repeat"):
+    while maker.kind in (*views, "scale") or (
+        maker.kind in ("round_shift", "compare", "thermometer") and readers(graph, maker.name) == 1
+    ):
         maker = graph[maker.inputs[0]]
-    return int(maker.kind in ("input", *fires) and user.kind in ("add", *fires))
+    if maker.kind in ("input", *fires):
+        return int(user.kind in ("add", *fires))
+    sent = maker.kind not in ("constant", "delay") and readers(graph, maker.name) > 1
+    return int(sent and user.kind == "add")
+
+
+def readers(graph: Graph, name: str) -> int:
+    through = ("reshape", "permute", "expand", "slice", "repeat", "scale")
+    return sum(
+        readers(graph, user.name) if user.kind in through else 1 for user in graph.users[name]
+    )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.diagnostics.render import printable
 from snncc.energy.price import MJ_PER_PJ
 from snncc.ir.graph import Array, Graph, Source
-from snncc.ir.sites import Sites
-from snncc.machine.activity import activity_of, streamed
+from snncc.ir.sites import Sites, on_host
+from snncc.ir.substeps import Thermometer
+from snncc.machine.activity import activity_of, in_substeps, streamed
 from snncc.machine.run import MachineReport, machine_document, run_machine
 from snncc.mapping.check import CORE_LIMITS, require_placement
 from snncc.mapping.marks import Usage
 from snncc.mapping.place import place
 from snncc.mapping.placement import Placement
 from snncc.mapping.rules import UNMAPPED_OPERATION
+from snncc.passes.balance_delays import on_cores
 from snncc.targets.load import Target
 
 
@@ -40,12 +42,13 @@ def placed(
     ``sample`` is one input as the executor takes it, without batch. Raises ``SnnccError`` with all
     that does not fit.
     """
-    draft = Placement(target.name, (), sites=sites)
+    levels = _levels(graph, sites)
+    graph = on_cores(graph, target, sites)
     try:
-        net = draft.net(graph)
+        net = Placement(target.name, (), sites=sites).net(graph)
     except ValueError as fault:
         return _unplaced(fault)
-    sent = None if sample is None else activity_of(net, sample)
+    sent = None if sample is None else in_substeps(net, activity_of(net, sample), levels)
     traffic = {} if sent is None else {
         name: (array != 0).mean(axis=0) for name, array in sent.sent.items()
     }  # fmt: skip
@@ -62,9 +65,18 @@ def placed(
     return Placed(target, found, usage, run)
 
 
+def _levels(graph: Graph, sites: Sites) -> int:
+    """Return into how many sub-steps the spikes of a count fall."""
+    host = on_host(graph, sites)
+    unrolled = (op for op in graph.of_kind("thermometer") if op.name not in host)
+    return max((cast(Thermometer, op).levels for op in unrolled), default=1)
+
+
 def _unplaced(fault: Exception) -> Diagnostic:
     reason = fault.diagnostics[0].message if isinstance(fault, SnnccError) else str(fault)
-    return UNMAPPED_OPERATION.at(Source(), reason, allowed_by="no placement is written")
+    hint = "put a layer of neurons of its own there, or leave that end of the network to the host"
+    allowed = "no placement is written"
+    return UNMAPPED_OPERATION.at(Source(), reason, hint=hint, allowed_by=allowed)
 
 
 def placed_document(found: Placed) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from snncc.ir import ops
 from snncc.ir.interpret import interpret
 from snncc.ir.latency import Pipeline, is_inner_product
 from snncc.ir.sites import Sites
-from snncc.machine.activity import latencies
 from snncc.mapping.populations import net_of
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.unroll_levels import UnrollLevels
@@ -68,8 +67,10 @@ def test_populations_on_cores_have_the_same_latencies(networks: Any) -> None:
     graph = networks.spikingformer(blocks=2)
     for sites in (CHIP, ENDS, Sites()):
         pipeline = pipelined(graph, sites)
-        placed = latencies(net_of(graph, sites=sites))
+        placed = net_of(pipeline.graph, sites=sites).late
         assert {name: pipeline.latency_of[name] for name in placed} == dict(placed)
+        emitted = net_of(graph, sites=sites).emitted
+        assert emitted == placed.keys()
 
 
 def test_a_spikingformer_equals_the_executor(networks: Any, lava_run: None) -> None:
