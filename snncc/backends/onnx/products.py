@@ -2,7 +2,8 @@
 
 ======================  ====================================================================
 ``ConvInteger``,        operands of 8 bits, sums in int32. The activation stays within 0..128:
-``MatMulInteger``       processors without VNNI add two products in 16 bits, with saturation.
+``MatMulInteger``       processors without VNNI add two products in 16 bits, with saturation
+                        (onnxruntime pull request 12088), and -2 * 128 * 128 = -2**15 just fits.
 ``Conv``, ``MatMul``    in float32 where every partial sum stays below 2**24
 ``MatMul``              in int32 or int64, for wider sums
 ``Conv`` in parts       for wider sums: the input is cut into digits, each of which stays below
