@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -23,20 +24,48 @@ needs_cli = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built from a copy of what it is built from."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel and the source distribution that it is made of, built from a copy."""
     source = tmp_path_factory.mktemp("source")
-    shutil.copytree(ROOT / "snncc", source / "snncc", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("snncc", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for link in LINKS:
         (source / link).symlink_to(Path("snncc") / link)
     for name in ("pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "tests", source / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist"]
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist"]
     subprocess.run(command, cwd=source, check=True, capture_output=True)
-    (built,) = (source / "dist").glob("*.whl")
-    return zipfile.ZipFile(built)
+    return source / "dist"
+
+
+@pytest.fixture(scope="session")
+def wheel(built: Path) -> zipfile.ZipFile:
+    (file,) = built.glob("*.whl")
+    return zipfile.ZipFile(file)
+
+
+def test_twine_finds_no_fault(built: Path) -> None:
+    pytest.importorskip("twine", reason="needs twine")
+    files = sorted(str(file) for file in built.iterdir())
+    assert [Path(file).suffix for file in files] == [".whl", ".gz"]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_source_distribution_builds_the_same(built: Path) -> None:
+    (file,) = built.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    held = {path.relative_to(ROOT).as_posix() for path in data_files()}
+    assert {"pyproject.toml", "README.md", "LICENSE", *held} <= names
+
+
+def data_files() -> list[Path]:
+    """What the package reads beside its modules."""
+    found = (p for p in (ROOT / "snncc").rglob("*") if p.is_file() and p.suffix != ".py")
+    return [path for path in found if "__pycache__" not in path.parts]
 
 
 def test_the_wheel_installs_snncc_alone(wheel: zipfile.ZipFile) -> None:
@@ -45,10 +74,10 @@ def test_the_wheel_installs_snncc_alone(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_wheel_holds_the_data_files(wheel: zipfile.ZipFile) -> None:
-    tracked = [*(ROOT / "snncc").rglob("*.toml"), ROOT / "snncc" / "py.typed"]
-    wanted = {path.relative_to(ROOT).as_posix() for path in tracked}
+    wanted = {path.relative_to(ROOT).as_posix() for path in data_files()}
     assert "snncc/targets/loihi2.toml" in wanted
     assert "snncc/energy/models/paper-45nm.toml" in wanted
+    assert "snncc/py.typed" in wanted
     assert wanted <= set(wheel.namelist())
 
 
