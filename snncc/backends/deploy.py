@@ -13,7 +13,7 @@ from snncc.backends.report.demands import Demand, demands, demands_document, dem
 from snncc.backends.report.ends import ends_document, ends_text
 from snncc.backends.report.placed import Placed, placed, placed_document, placed_text
 from snncc.backends.report.profile import PROFILE, profile_text
-from snncc.backends.report.table import paragraph
+from snncc.backends.report.table import fitted, paragraph
 from snncc.backends.report.text import report_text
 from snncc.backends.report.timing import timing_document, timing_text
 from snncc.backends.report.verdicts import chains_document
@@ -246,4 +246,6 @@ def _demands(compiled: Compiled) -> tuple[Demand, ...]:
 
 
 def _markdown(compiled: Compiled, report: Report, where: Placed | Diagnostic) -> str:
-    return f"# {report.model}\n\n```\n{deployment_text(compiled, report, where)}```\n"
+    with fitted():
+        text = deployment_text(compiled, report, where)
+    return f"# {report.model}\n\n```\n{text}```\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snncc import __version__
+from snncc.backends.report.table import fitted
 from snncc.cli.ask import explain, inspect, targets
 from snncc.cli.build import compile_
 from snncc.cli.check import check
@@ -15,6 +16,7 @@ from snncc.cli.energy import energy
 from snncc.cli.measure import simulate
 from snncc.cli.options import configured
 from snncc.cli.report import report
+from snncc.cli.screen import columns
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,6 +28,7 @@ def app(context: click.Context) -> None:
     MODEL is a checkpoint, an exchanged file (.onnx, .pt2 ...), module:factory, or arch:NAME. Exit
     codes: 0 clean, 1 findings, 2 bad usage or input, 101 a bug in snncc, 130 interrupted.
     """
+    context.with_resource(fitted(columns()))
     context.default_map = configured(app, Path.cwd())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from snncc.diagnostics.core import Diagnostic
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_WIDEST, _NARROWEST = 100, 40
 
 
 def stderr() -> Console:
@@ -32,6 +36,13 @@ def say(text: str) -> None:
     """Print lines of summary to stderr; nothing where there are none."""
     if text:
         stderr().print(text.rstrip("\n"), soft_wrap=True, highlight=False, markup=False)
+
+
+def columns() -> int:
+    """Return how wide text on stdout may be: 100, less on a narrow terminal."""
+    if not sys.stdout.isatty():
+        return _WIDEST
+    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
 
 
 def result(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snncc.backends.report.table import WIDTH, broken, table
+from snncc.backends.report.table import WIDTH, broken, fitted, paragraph, table
 
 
 @given(
@@ -39,3 +39,11 @@ def test_long_texts_take_more_lines() -> None:
     assert rows[0].endswith("     12")
     assert "".join(row[: rule.count("-")].split()[0] for row in rows) == path
     assert heading.split() == ["product", "reads", "times"]
+
+
+def test_a_narrow_terminal_gets_narrow_text() -> None:
+    rows = [("a.long.path.of.a.layer.in.a.network.of.blocks", "3.5"), ("b", "12.25")]
+    with fitted(30):
+        narrow = table((("layer", False), ("energy", True)), rows) + paragraph("some words " * 9)
+    assert max(map(len, narrow.splitlines())) <= 30
+    assert max(map(len, table((("layer", False), ("energy", True)), rows).splitlines())) > 30

@@ -1,14 +1,17 @@
-"""Tables and figures as plain text of at most 100 columns."""
+"""Tables and figures as plain text of at most 100 columns, less where a terminal has less."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import zip_longest
 from typing import TypeAlias
 
 WIDTH = 100
+_COLUMNS = ContextVar("columns", default=WIDTH)
 _GAP = "  "
 _NARROWEST = 8
 _JOINS = (" ", ".", "/", ",", ":")
@@ -16,6 +19,16 @@ _INDENT = "  "
 
 Column: TypeAlias = tuple[str, bool]
 """A heading, and whether numbers stand under it: they are set to the right and never broken."""
+
+
+@contextmanager
+def fitted(columns: int = WIDTH) -> Iterator[None]:
+    """Keep all text that is made inside to so many columns; files always get ``WIDTH``."""
+    before = _COLUMNS.set(columns)
+    try:
+        yield
+    finally:
+        _COLUMNS.reset(before)
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
@@ -54,7 +67,7 @@ def broken(text: str, width: int) -> list[str]:
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    room = WIDTH - len(_GAP) * (len(widths) - 1)
+    room = _COLUMNS.get() - len(_GAP) * (len(widths) - 1)
     texts = [i for i, (_, is_number) in enumerate(columns) if not is_number]
     while sum(widths) > room and texts:
         widest = max(texts, key=lambda i: widths[i])
@@ -74,7 +87,9 @@ def cut(text: str, width: int) -> str:
 
 def paragraph(text: str, indent: str = "") -> str:
     """Return the text broken into lines, those after the first indented."""
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False) + "\n"
+    return (
+        textwrap.fill(text, _COLUMNS.get(), subsequent_indent=indent, break_long_words=False) + "\n"
+    )
 
 
 def count_of(number: int, what: str) -> str:
