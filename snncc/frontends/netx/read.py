@@ -18,7 +18,7 @@ from snncc.frontends.hdf5 import Leaf, Tree, fault, read_tree
 from snncc.frontends.model import Model, read_model
 from snncc.frontends.netx.rules import ASSUMED_NETX, NETX_UNREAD, NOT_NETX
 from snncc.frontends.nir.conventions import reading_of
-from snncc.frontends.nir.file import Node, numbers
+from snncc.frontends.nir.file import Node, numbers, text
 from snncc.frontends.nir.write_steps import Writer
 from snncc.frontends.rules_of_files import BAD_SETTING, NOT_FINITE
 from snncc.ir import ops
@@ -53,7 +53,7 @@ def read_netx(path: Path, asked: Any) -> Model:
         reading = reading_of({"T": "16", **stated, **asked.settings})
     except ValueError as error:
         raise fault(BAD_SETTING, path, str(error)) from None
-    write = Writer(path.as_posix(), reading)
+    write = Writer(path.as_posix(), reading, NOT_NETX)
     graph = _Reading(file, write).graph(asked.shape)
     notes: tuple[Diagnostic, ...] = ()
     if file.own is None and not set(SETTINGS) <= asked.settings.keys():
@@ -217,7 +217,11 @@ class _Reading:
 
     def _whole(self, node: Node, name: str) -> Array:
         """Return a field of whole numbers, as lava-dl does: cut off behind the point."""
-        return np.trunc(self._write.array(node, name)).astype(np.float32)
+        values = np.trunc(self._write.array(node, name).astype(np.float64))
+        if np.abs(values).max() > _LARGEST:
+            message = f"`{name}` reaches {np.abs(values).max():.4g}, wanted {_LARGEST} at most"
+            raise self._write.fault(NOT_NETX, node, message)
+        return values.astype(np.float32)
 
     def _bias(self, node: Node, channels: int) -> Array | None:
         if "bias" not in node.fields:
@@ -252,9 +256,9 @@ class _Reading:
 
     def _neuron(self, node: Node) -> int:
         """Return the decay of the potential. Raises ``SnnccError`` for other neurons."""
-        write, kind = self._write, node.fields.get("type")
+        write, kind = self._write, text(node.fields.get("type"))
         if kind not in ("LOIHI", "CUBA"):
-            raise write.fault(NETX_UNREAD, node, f"its neurons are of type `{str(kind)[:20]}`")
+            raise write.fault(NETX_UNREAD, node, f"its neurons are of type `{kind[:20]}`")
         current = write.integers(node, "iDecay", 1, least=0)[0]
         if current != 4096:
             message = f"its current keeps {4096 - current} of 4096 of itself: a second state"
@@ -319,6 +323,9 @@ class _Reading:
             raise self._damaged(f"{error}") from None
         if entry.kind != "input" or graph.level != "step" or len(graph.of_kind("input")) != 1:
             raise self._damaged("it does not begin with its input")
+        lost = [name for op in graph.ops for name in op.weight_names if name not in weights]
+        if lost:
+            raise self._damaged(f"the weight `{lost[0]}` is missing")
         return replace(graph, steps=steps)
 
     def _damaged(self, reason: str) -> SnnccError:
@@ -327,6 +334,8 @@ class _Reading:
 
 
 _MOST_INPUTS = 1 << 26
+_LARGEST = 1 << 24
+"""The largest whole number up to which 32-bit floats have them all."""
 
 
 def _arrays(tree: Tree, prefix: str = "") -> dict[str, Array]:

@@ -47,7 +47,7 @@ def read_nodes(path: Path) -> NirFile:
     """Return the nodes of a NIR file. Raises ``SnnccError``."""
     tree = read_tree(path)
     top = tree.get("node")
-    if not isinstance(top, Mapping) or top.get("type") != "NIRGraph":
+    if not isinstance(top, Mapping) or text(top.get("type")) != "NIRGraph":
         raise fault(NOT_NIR, path, f"`{path}` is no NIR graph: it has no group `node` of that type")
     nodes: dict[str, Node] = {}
     edges = list(_flattened(path, top, "", nodes))
@@ -91,7 +91,7 @@ def _ends(path: Path, graph: Tree, place: str) -> tuple[str, str]:
     found = []
     for kind in ("Input", "Output"):
         inner = cast(Tree, graph["nodes"]).items()
-        named = [n for n, f in inner if isinstance(f, Mapping) and f.get("type") == kind]
+        named = [n for n, f in inner if isinstance(f, Mapping) and text(f.get("type")) == kind]
         if len(named) != 1:
             message = f"`{path}`: the subgraph `{place}` has {len(named)} nodes {kind}, wanted one"
             raise fault(NOT_NIR, path, message)
@@ -173,6 +173,11 @@ def _recurrent(path: Path, nodes: Mapping[str, Node], done: Container[str]) -> S
     source = Source(name, path.as_posix())
     hint = "snncc compiles networks without recurrent connections"
     return SnnccError(RECURRENT_NIR.at(source, message, hint=hint))
+
+
+def text(value: Leaf | None) -> str:
+    """Return a field that holds a text; nothing for anything else."""
+    return value if isinstance(value, str) else ""
 
 
 def numbers(value: Leaf | None) -> Array | None:

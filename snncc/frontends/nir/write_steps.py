@@ -20,10 +20,14 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.]")
 
 @dataclass
 class Writer:
-    """The ops made so far, their weights and types; ``file`` is what sources name."""
+    """The ops made so far, their weights and types.
+
+    ``file`` is what sources name, ``wrong`` the rule that a file of its format breaks.
+    """
 
     file: str
     reading: Reading
+    wrong: Rule = NOT_NIR
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Array] = field(default_factory=dict)
     types: dict[str, Type] = field(default_factory=dict)
@@ -42,7 +46,7 @@ class Writer:
         try:
             self.types[name] = made.infer(tuple(self.types[i] for i in inputs), self.weights)
         except (IRError, IndexError, ValueError) as error:
-            raise self.fault(NOT_NIR, node, f"{error}") from error
+            raise self.fault(self.wrong, node, f"{error}") from error
         self.ops.append(made)
         return name
 
@@ -62,8 +66,8 @@ class Writer:
     def array(self, node: Node, name: str) -> Array:
         """Return a field that holds numbers. Raises ``SnnccError``."""
         value = numbers(node.fields.get(name))
-        if value is None:
-            raise self.fault(NOT_NIR, node, f"it has no numbers `{name}`")
+        if value is None or value.size == 0:
+            raise self.fault(self.wrong, node, f"it has no numbers `{name}`")
         return value
 
     def integers(self, node: Node, name: str, axes: int, *, least: int) -> Shape:
@@ -73,7 +77,7 @@ class Writer:
         if not whole or value.min() < least or value.max() > _WIDEST:
             found = ", ".join(map(str, value[:4]))
             wanted = f"wanted {axes} whole numbers of at least {least}"
-            raise self.fault(NOT_NIR, node, f"`{name}` is {found}: {wanted}")
+            raise self.fault(self.wrong, node, f"`{name}` is {found}: {wanted}")
         listed = [int(n) for n in value]
         return tuple(listed * axes if len(listed) == 1 else listed)
 
@@ -83,7 +87,7 @@ class Writer:
         for other in inputs[1:]:
             if self.shape(total) != self.shape(other):
                 shapes = f"{self.shape(total)} and {self.shape(other)}"
-                raise self.fault(NOT_NIR, node, f"it adds values of shapes {shapes}")
+                raise self.fault(self.wrong, node, f"it adds values of shapes {shapes}")
             total = self.emit(node, ops.Add, total, other)
         return total
 
