@@ -71,16 +71,18 @@ def measure(name: str, target_name: str) -> Row:
     """Place one network and run it, in this process."""
     import numpy as np  # noqa: PLC0415
 
+    from snncc.ir.latency import Pipeline  # noqa: PLC0415
+    from snncc.ir.sites import USUAL_SITES, on_host  # noqa: PLC0415
     from snncc.machine.activity import activity_of, streamed  # noqa: PLC0415
     from snncc.machine.run import run_machine  # noqa: PLC0415
     from snncc.mapping.check import require_placement  # noqa: PLC0415
     from snncc.mapping.place import place  # noqa: PLC0415
     from snncc.mapping.populations import net_of  # noqa: PLC0415
-    from snncc.passes.balance_delays import pipelined  # noqa: PLC0415
+    from snncc.passes.balance_delays import on_cores  # noqa: PLC0415
     from snncc.targets.load import load_target  # noqa: PLC0415
 
     target = load_target(target_name)
-    graph = integers(name, target)
+    graph = on_cores(integers(name, target), target)
     shape = graph.type_of(graph.of_kind("input")[0].name).shape
     net = net_of(graph)
     start = time.perf_counter()
@@ -102,7 +104,7 @@ def measure(name: str, target_name: str) -> Row:
         "busiest": run.times.where[int(run.times.step_ns.argmax())],
         "step_ms": float(run.times.step_ns.mean()) / 1e6,
         "sample_ms": float(run.times.step_ns.sum()) / 1e6,
-        "latency_steps": pipelined(graph).latency,
+        "latency_steps": Pipeline(graph, on_host(graph, USUAL_SITES)).latency,
         "seconds": dict(zip(("map", "check", "machine"), seconds, strict=True)),
         "executor_s": round(laps[0] - start, 1), "peak_gb": round(peak_gb(), 2),
     }  # fmt: skip

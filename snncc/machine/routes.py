@@ -6,6 +6,7 @@ to one: how chips are wired is published for no chip, so this is assumed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -41,6 +42,16 @@ class Routes:
     hops_north_south: Array
     crossings: Array
     packets: dict[str, Array]
+
+    def by_link(self) -> Iterator[tuple[Link, Array]]:
+        """Yield each link that packets passed, with its packets ``[steps]``; the fullest first."""
+        stacked = np.stack([self.packets[d] for d in DIRECTIONS], axis=1)
+        most = stacked.max(axis=0, initial=0)
+        order = np.argsort(-most, axis=None, kind="stable")
+        for d, x, y in zip(*np.unravel_index(order, most.shape), strict=True):
+            if not most[d, x, y]:
+                return
+            yield (DIRECTIONS[int(d)], int(x), int(y)), stacked[:, d, x, y]
 
     def busiest(self) -> tuple[Array, list[Link]]:
         """Return the packets on each step's busiest link, and which link that is."""

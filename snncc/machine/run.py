@@ -117,7 +117,14 @@ def machine_document(report: MachineReport) -> dict[str, Any]:
         "schema": "snncc.machine/1",
         "target": report.target,
         "steps": [
-            {"step": s, "time_ns": ns, "binding": term, "where": where}
+            {
+                "step": s,
+                "time_ns": ns,
+                "binding": term,
+                "where": where,
+                "terms": {name: float(each[s]) for name, each in report.times.terms.items()},
+                "busy": float(report.times.busy[s]),
+            }
             for s, ns, term, where in critical_steps(report)
         ],
         "time_ns": float(report.times.step_ns.sum()),
@@ -127,6 +134,10 @@ def machine_document(report: MachineReport) -> dict[str, Any]:
         "packets_from_host": int(report.loads.from_host.sum()),
         "hops": report.hops,
         "chip_crossings": int(report.ways.crossings.sum()),
+        "links": [
+            {"leaves": [x, y], "to": way, "packets": int(each.sum()), "most": int(each.max())}
+            for (way, x, y), each in report.ways.by_link()
+        ],
         "busiest_link_packets": int(np.max(report.ways.busiest()[0], initial=0)),
         "fullest_core": int(busiest),
         "energy_of": report.energy_of,

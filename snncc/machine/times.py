@@ -28,7 +28,8 @@ class Times:
     """The time of each step, ``[steps]`` in ns, with the term that binds and where it does.
 
     ``terms`` are all terms, ``[steps]`` each; ``where`` names a core by its number (``core 3``) or
-    a link (``east of tile 2,0``), and is empty for the barrier.
+    a link (``east of tile 2,0``), and is empty for the barrier. ``busy`` is the share of a step
+    that the cores are at work in the mean.
     """
 
     step_ns: Array
@@ -36,6 +37,7 @@ class Times:
     where: tuple[str, ...]
     terms: Mapping[str, Array]
     omitted: tuple[str, ...]
+    busy: Array
 
 
 Place: TypeAlias = tuple[Array, tuple[str, ...]]
@@ -54,14 +56,12 @@ def _max_affine(
     placement: Placement, loads: Loads, ways: Routes, target: Target, weight_bits: int
 ) -> Times:
     speed = {key: fact.value for key, fact in target.speed.items()}
-    terms: dict[str, Place] = {
-        "dendrites": _busiest(_update_ns(loads, speed)),
-        "synapses": _busiest(_synapse_ns(loads, speed)),
-    }
+    work = {"dendrites": _update_ns(loads, speed), "synapses": _synapse_ns(loads, speed)}
     operations = sum(loads.operations.values()) + loads.products
     if "synaptic_memory_byte" in speed:
         read = operations * (weight_bits / 8)
-        terms["synaptic memory"] = _busiest(read * speed["synaptic_memory_byte"])
+        work["synaptic memory"] = read * speed["synaptic_memory_byte"]
+    terms: dict[str, Place] = {name: _busiest(per_core) for name, per_core in work.items()}
     if "link_packet" in speed:
         packets, links = ways.busiest()
         names = tuple(f"{d} of tile {x},{y}" for d, x, y in links)
@@ -70,7 +70,7 @@ def _max_affine(
     terms["barrier"] = (np.full(loads.steps, barrier), ("",) * loads.steps)
     wanted = ("dendrites", "synapses", "synaptic memory", "link")
     silent = tuple(name for name in wanted if name not in terms or not _is_known(name, speed))
-    return _binding(terms, np.zeros(loads.steps), silent)
+    return _binding(terms, np.zeros(loads.steps), silent, work)
 
 
 def _is_known(term: str, speed: Mapping[str, float]) -> bool:
@@ -89,18 +89,24 @@ def _generation_or_processing(
     speed = {key: fact.value for key, fact in target.speed.items()}
     sending = _update_ns(loads, speed) + loads.messages_out * speed.get("message_out", 0.0)
     receiving = loads.messages_in * speed.get("message_in", 0.0) + _synapse_ns(loads, speed)
-    terms = {"generation": _busiest(sending), "processing": _busiest(receiving)}
-    return _binding(terms, np.full(loads.steps, _barrier_ns(placement, target)), ())
+    work = {"generation": sending, "processing": receiving}
+    terms = {name: _busiest(per_core) for name, per_core in work.items()}
+    return _binding(terms, np.full(loads.steps, _barrier_ns(placement, target)), (), work)
 
 
-def _binding(terms: Mapping[str, Place], added: Array, omitted: tuple[str, ...]) -> Times:
+def _binding(
+    terms: Mapping[str, Place], added: Array, omitted: tuple[str, ...], work: Mapping[str, Array]
+) -> Times:
     names = list(terms)
     stacked = np.stack([terms[name][0] for name in names]).astype(np.float64)
     best = stacked.argmax(axis=0)
     binding = tuple(names[int(b)] for b in best)
     where = tuple(terms[name][1][step] for step, name in enumerate(binding))
     values = dict(zip(names, stacked, strict=True))
-    return Times(stacked.max(axis=0) + added, binding, where, values, omitted)
+    step_ns = stacked.max(axis=0) + added
+    slowest = np.max(np.stack(list(work.values())), axis=0)
+    busy = slowest.mean(axis=1) / np.maximum(step_ns, np.finfo(float).tiny)
+    return Times(step_ns, binding, where, values, omitted, busy)
 
 
 def _busiest(per_core: Array) -> Place:

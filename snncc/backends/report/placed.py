@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from snncc.backends.report.table import count_of, energy, paragraph, percent, si, table
+from snncc.backends.report.machine import run_text
+from snncc.backends.report.table import count_of, paragraph, percent, si, table
 from snncc.diagnostics.core import Diagnostic, SnnccError
-from snncc.diagnostics.render import printable
-from snncc.energy.price import MJ_PER_PJ
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.sites import Sites, on_host
 from snncc.ir.substeps import Thermometer
@@ -105,9 +104,9 @@ def placed_text(found: Placed) -> str:
     """Return the placement for people, in at most 100 columns."""
     lines = [paragraph(placed_line(found), "  ")]
     lines += [_uses_table(found)] if found.placement.cores else []
-    lines += _attention_text(found)
+    lines += [*_attention_text(found), *_waiting_text(found)]
     if found.run is not None:
-        lines += [_run_text(found, found.run), *_energy_text(found.run)]
+        lines.append(run_text(found.run, found.placement))
     return "".join(lines)
 
 
@@ -151,38 +150,12 @@ def _attention_text(found: Placed) -> Iterator[str]:
     )
 
 
-def _run_text(found: Placed, run: MachineReport) -> str:
-    times = run.times
-    step = int(times.step_ns.argmax())
-    where = f" of {times.where[step]}" if times.where[step] else ""
-    if times.where[step].startswith("core "):
-        core = found.placement.cores[int(times.where[step].removeprefix("core "))]
-        held = list(dict.fromkeys(part.population for part in core.parts))
-        more = f" and {len(held) - 2} more" if len(held) > 2 else ""
-        where += f" ({', '.join(held[:2])}{more})"
-    left = f"; not counted, since no constant is published: {', '.join(times.omitted)}"
-    text = (
-        f"one sample, in a stream of samples: {len(times.step_ns)} steps take "
-        f"{_time(float(times.step_ns.sum()))} (estimated), the longest "
-        f"{_time(float(times.step_ns[step]))}, bound by {times.binding[step]}{where}; "
-        f"{si(run.operations)} operations, {si(run.packets)} messages between cores over "
-        f"{si(run.hops)} hops, {si(int(run.ways.crossings.sum()))} of the messages to another chip"
-    )
-    return paragraph(printable(text + (left if times.omitted else "")), "  ")
-
-
-def _energy_text(run: MachineReport) -> Iterator[str]:
-    if not run.energy_of:
-        return
-    other = run.energy_of != run.target
-    label = f"no energy of {run.target} is published; by that of {run.energy_of}" if other else (
-        f"by the constants of {run.energy_of}"
-    )  # fmt: skip
-    yield paragraph(f"{energy(run.total_pj * MJ_PER_PJ)} a sample, {label}", "  ")
-
-
-def _time(ns: float) -> str:
-    for unit, size in (("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.4g} {unit}"
-    return f"{ns:.4g} ns"
+def _waiting_text(found: Placed) -> Iterator[str]:
+    """Say where delays are held, if there are any."""
+    bits = found.usage.delay_bits
+    if bits.any():
+        yield paragraph(
+            f"delays: what is early waits behind synapses with a delay, on the cores that read it: "
+            f"{si(int(bits.sum()))}bit on {count_of(int((bits > 0).sum()), 'core')}",
+            "  ",
+        )
