@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+import numpy as np
 from onnx import helper
 
 from snncc.backends.onnx.rules import ONNX_CANNOT_SAY
-from snncc.backends.onnx.sheet import DOUBLE, INT32, INT64, INTEGERS, UINT8, Sheet, Store, Tensor
+from snncc.backends.onnx.sheet import (
+    DOUBLE,
+    INT32,
+    INT64,
+    INTEGERS,
+    UINT8,
+    Sheet,
+    Store,
+    Tensor,
+    kind_name,
+    numpy_type,
+)
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Graph, Op, Shape
@@ -104,6 +116,15 @@ class Draft:
         batch = self.batch()
         if self._first(name):
             self.root.node("Concat", [batch, self.store.vector(shape)], name, axis=0)
+        return name
+
+    def zeros(self, shape: Shape, kind: int) -> str:
+        """Return the name of zeros ``[B, *shape]``, with which a state starts."""
+        name = f"zeros {'x'.join(map(str, shape))} {kind_name(kind)}"
+        lengths = self.batch_shape(shape)
+        if self._first(name):
+            zero = helper.make_tensor("zero", kind, [1], np.zeros(1, numpy_type(kind)))
+            self.root.node("ConstantOfShape", [lengths], name, value=zero)
         return name
 
     def _first(self, name: str) -> bool:

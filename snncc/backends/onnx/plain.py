@@ -91,10 +91,8 @@ def write_round_shift(draft: Draft, op: RoundShift) -> None:
 def write_sum(draft: Draft, op: Sum) -> None:
     """``ReduceSum``."""
     value = draft.value(op)
-    kind = DOUBLE if value.kind == DOUBLE else draft.width(op.name)
-    operand = draft.sheet.cast(
-        value, max(kind, draft.width(op.inputs[0])) if kind != DOUBLE else kind
-    )
+    kind = DOUBLE if value.kind == DOUBLE else _operands_width(draft, op)
+    operand = draft.sheet.cast(value, kind)
     axes = draft.store.vector([a + 1 for a in op.axes])
     made = draft.sheet.node(
         "ReduceSum", [operand.name, axes], f"{op.name}/made", op.source.module,

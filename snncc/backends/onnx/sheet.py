@@ -133,6 +133,11 @@ class Sheet:
         return Tensor(made, value.kind, self, value.batched)
 
 
+def kind_name(kind: int) -> str:
+    """Return what an ONNX type is called."""
+    return _NAMES[kind]
+
+
 def numpy_type(kind: int) -> np.dtype[Any]:
     """Return numpy's name of an ONNX type."""
     return helper.tensor_dtype_to_np_dtype(kind)

@@ -12,7 +12,7 @@ from onnx import ValueInfoProto, helper
 from snncc.backends.onnx.draft import Draft
 from snncc.backends.onnx.ends import write_input
 from snncc.backends.onnx.neurons import potential_kind, write_neuron
-from snncc.backends.onnx.sheet import DOUBLE, FLOAT, INT64, Sheet, Tensor, numpy_type
+from snncc.backends.onnx.sheet import DOUBLE, FLOAT, INT64, Sheet, Tensor
 from snncc.ir.graph import Op, Shape
 from snncc.ir.ops import Input, IntegerNeuron, Readout
 
@@ -85,15 +85,8 @@ def _one_step(
     return after
 
 
-def _zeros(draft: Draft, state: State) -> str:
-    """Return the name of a state before the first step: 0, for as many samples as there are."""
-    zero = helper.make_tensor("zero", state.kind, [1], np.zeros(1, numpy_type(state.kind)))
-    shape = draft.batch_shape(state.shape)
-    return draft.root.node("ConstantOfShape", [shape], f"{state.name}.first", value=zero)
-
-
 def _unrolled(draft: Draft, write: Write, states: tuple[State, ...], shown: list[Op]) -> Shown:
-    at = {s.op.name: _zeros(draft, s) for s in states}
+    at = {s.op.name: draft.zeros(s.shape, s.kind) for s in states}
     every: dict[str, list[str]] = {op.name: [] for op in shown}
     entry = cast(Input, draft.graph.of_kind("input")[0])
     for t in range(draft.graph.steps):
@@ -115,7 +108,7 @@ def _unrolled(draft: Draft, write: Write, states: tuple[State, ...], shown: list
 
 
 def _scan(draft: Draft, write: Write, states: tuple[State, ...], shown: list[Op]) -> Shown:
-    first = [_zeros(draft, s) for s in states]
+    first = [draft.zeros(s.shape, s.kind) for s in states]
     entry = cast(Input, draft.graph.of_kind("input")[0])
     body = draft.sheet = Sheet(draft.store)
     before = {s.op.name: f"{s.name}.before" for s in states}
