@@ -34,6 +34,8 @@ def report(
 
     The page holds verdict, network, activity, energy, chip and diagnostics.
     """
+    if figure is not None and form in ("html", "md"):
+        raise click.UsageError(f"a figure is written with --format png or svg, not {form}")
     from snncc.backends.report.page.gather import read_network
     from snncc.backends.report.page.write import check_file, content_of, usual_name, write_file
 

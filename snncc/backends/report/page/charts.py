@@ -53,7 +53,7 @@ def rates_chart(network: Network) -> Spec:
                 "percent",
                 "quantitative",
                 "firing rate, %",
-                scale={"scheme": "blues", "domainMin": 0},
+                scale={"range": "heatmap", "domainMin": 0},
                 legend={"gradientLength": 160},
             ),
             "tooltip": [
@@ -101,7 +101,12 @@ def raster_chart(network: Network, layer: int = 0, sample: int = 0) -> Spec:
         name="raster",
         width=_HALF,
         height={"step": max(8, min(48, 200 // len(steps)))},
-        mark={"type": "tick", "thickness": 2, "bandSize": max(6, min(36, 150 // len(steps)))},
+        mark={
+            "type": "tick",
+            "thickness": 2,
+            "opacity": 1,
+            "bandSize": max(6, min(36, 150 // len(steps))),
+        },
         encoding={
             "x": _field(
                 "at",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from snncc.backends.report.compare import sentence
-from snncc.backends.report.page.headline import headline
-from snncc.backends.report.page.markup import Child, Markup, element
+from snncc.backends.report.page.headline import COUNTED, PAPER
+from snncc.backends.report.page.markup import Markup, element
 from snncc.backends.report.page.network import Network
 from snncc.backends.report.page.tables import table
 from snncc.backends.report.page.words import mj
@@ -16,9 +16,9 @@ from snncc.energy.compare import compare_document
 
 
 def comparisons(a: Network, b: Network) -> dict[str, dict[str, Any]]:
-    """Return the comparison under each energy model that both are priced by."""
+    """Return the comparison under each energy model that both are priced by, usual ones first."""
     found = {}
-    for mine in a.energies:
+    for mine in sorted(a.energies, key=lambda e: e.model not in (COUNTED, PAPER)):
         theirs = b.energy(mine.model)
         if theirs is not None and theirs.precision == mine.precision:
             found[mine.model] = compare_document(mine.document, theirs.document)
@@ -26,7 +26,7 @@ def comparisons(a: Network, b: Network) -> dict[str, dict[str, Any]]:
 
 
 def difference_section(a: Network, b: Network) -> Markup:
-    """Return both networks' figures beside each other, and what the difference is from."""
+    """Return which of two networks costs less under each energy model, and why."""
     found = comparisons(a, b)
     said = [
         element("li", element("b", f"{model}: "), sentence(document).replace("uJ", "µJ"))
@@ -38,32 +38,9 @@ def difference_section(a: Network, b: Network) -> Markup:
         element("ul", said, class_="said")
         if said
         else element("p", "Nothing to compare: no data."),
-        _figures(a, b),
         [_kinds(model, document) for model, document in found.items()],
         id="difference",
     )
-
-
-def _figures(a: Network, b: Network) -> Markup:
-    mine, theirs = ({_key(f): f for f in headline(n)} for n in (a, b))
-    rows: list[list[Child]] = []
-    for key in dict.fromkeys([*mine, *theirs]):
-        cells = [_cell(facts.get(key)) for facts in (mine, theirs)]
-        rows.append([" ".join(filter(None, key)), *cells])
-    heads = [("figure", False), (f"A: {a.name}", False), (f"B: {b.name}", False)]
-    return table(heads, rows, "Figures of both")
-
-
-def _key(fact: Any) -> tuple[str, str]:
-    model = fact.notes[0].partition(",")[0] if fact.name == "Energy per inference" else ""
-    return fact.name, model
-
-
-def _cell(fact: Any) -> Child:
-    if fact is None:
-        return "-"
-    mark = [" ", element("mark", "assumed")] if fact.assumed else []
-    return [element("b", fact.value), *mark, element("br"), element("small", "; ".join(fact.notes))]
 
 
 def _kinds(model: str, document: dict[str, Any]) -> Markup:
@@ -82,7 +59,7 @@ def _kinds(model: str, document: dict[str, Any]) -> Markup:
     rows.append(["all", *_numbers(document["totals"])])
     shown = table(heads, rows, f"{model}, {document['precision']}: kinds of layers of A and of B")
     summary = element("summary", f"{model}: kinds of layers")
-    return element("details", summary, shown, open=model == "counted-45nm", class_="fold")
+    return element("details", summary, shown, open=model == COUNTED, class_="fold")
 
 
 def _numbers(row: dict[str, Any]) -> Iterator[str]:

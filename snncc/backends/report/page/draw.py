@@ -13,7 +13,7 @@ from snncc.backends.report.page.colours import DARK, LIGHT
 from snncc.backends.report.page.markup import Markup, element
 
 _FONT = "DejaVu Sans, Verdana, sans-serif"
-_SIZE = re.compile(r'<svg ([^>]*?)width="([\d.]+)" height="([\d.]+)"')
+_ID = re.compile(r'(?<=id=")(gradient|clip)_?\d+(?=")|(?<=url\(#)(gradient|clip)_?\d+(?=\))')
 
 
 def config(colours: Mapping[str, str]) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def config(colours: Mapping[str, str]) -> dict[str, Any]:
         "axis": {**words, "gridColor": line, "domainColor": soft, "tickColor": soft,
                  "titleFontWeight": "normal"},
         "legend": {**words, "titleFontWeight": "normal", "labelLimit": 260},
+        "range": {"heatmap": [colours[f"u{n}"] for n in range(6)]},
         "rule": {"color": ink},
         "text": {"color": ink, "font": _FONT},
     }  # fmt: skip
@@ -55,16 +56,24 @@ def png_of(spec: Mapping[str, Any], scale: float = 2.0) -> bytes:
 def figure(title: str, spec: Mapping[str, Any], name: str) -> Markup:
     """Return a chart with its title: drawn already, and drawn again by a script where there is one.
 
-    The specification goes to the script by name, in ``page.SPECS``.
+    The script knows its specification by ``name``.
     """
     return element(
         "figure",
         element("figcaption", title),
-        element("div", Markup(_fluid(svg_of(spec))), class_="chart scroll", data_chart=name,
+        element("div", Markup(named(svg_of(spec), name)), class_="chart scroll", data_chart=name,
                 tabindex="0", role="group", aria_label=title),
     )  # fmt: skip
 
 
-def _fluid(svg: str) -> str:
-    """Return the drawing such that it shrinks with the page."""
-    return _SIZE.sub(r'<svg \1width="\2" height="\3" style="max-width:100%;height:auto"', svg, 1)
+def named(svg: str, name: str) -> str:
+    """Return a drawing whose parts are called after it: the library numbers those of a process.
+
+    So a page is the same each time, and no name stands in it twice.
+    """
+    numbers: dict[str, str] = {}
+
+    def renamed(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[0], f"{name}-part-{len(numbers)}")
+
+    return _ID.sub(renamed, svg)

@@ -12,7 +12,7 @@ import vl_convert
 from snncc.backends.report.page import charts
 from snncc.backends.report.page.chip import Drawing
 from snncc.backends.report.page.colours import LIGHT
-from snncc.backends.report.page.draw import png_of, svg_of
+from snncc.backends.report.page.draw import named, png_of, svg_of
 from snncc.backends.report.page.map import drawing
 from snncc.backends.report.page.network import Network
 from snncc.backends.report.page.rules import UNKNOWN_FIGURE
@@ -66,7 +66,7 @@ def figure_of(networks: Sequence[Network], form: str, name: str | None) -> bytes
     if isinstance(drawn, str):
         whole = standalone(drawn)
         return whole.encode() if form == "svg" else vl_convert.svg_to_png(whole, scale=_SCALE)
-    return svg_of(drawn).encode() if form == "svg" else png_of(drawn, _SCALE)
+    return named(svg_of(drawn), "figure").encode() if form == "svg" else png_of(drawn, _SCALE)
 
 
 def _refusal(name: str | None, known: list[str]) -> SnnccError:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from snncc.backends.report.page.network import Node
 
-WIDTH, HEIGHT = 172, 40
-GAP_X, GAP_Y = 18, 26
+WIDTH, HEIGHT = 154, 40
+GAP_X, GAP_Y = 14, 24
 _LANE = 12
 """Between edges that pass by other ops, on the right side."""
 _BEND = 7

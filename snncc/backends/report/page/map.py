@@ -114,7 +114,7 @@ def _port(at: Place, words: str, *, name: str) -> Markup:
     return element(
         "g",
         element("rect", width=WIDTH, height=HEIGHT - 12, y=6, rx=14, class_="port"),
-        element("text", cut(words, 25), x=WIDTH / 2, y=HEIGHT / 2 + 4, class_="name port-name"),
+        element("text", cut(words, 23), x=WIDTH / 2, y=HEIGHT / 2 + 4, class_="name port-name"),
         element("title", f"{words}: {name}"),
         transform=f"translate({at.x:g},{at.y:g})",
     )  # fmt: skip
@@ -130,8 +130,8 @@ def _node(node: Node, at: Place, number: int, most: float) -> Markup:
         "g",
         element("title", f"{node.label}: {about}"),
         element("rect", width=WIDTH, height=HEIGHT, rx=5, class_="box"),
-        element("text", cut(node.label, 26), x=WIDTH / 2, y=17, class_="name"),
-        element("text", cut(shown, 29), x=WIDTH / 2, y=32, class_="kind"),
+        element("text", cut(node.label, 23), x=WIDTH / 2, y=17, class_="name"),
+        element("text", cut(shown, 27), x=WIDTH / 2, y=32, class_="kind"),
         transform=f"translate({at.x:g},{at.y:g})", class_=f"node v-{node.verdict} c-{cost}{deep}",
         tabindex="0", role="button", aria_label=f"{node.label}, {about}",
         data_node=node.name, data_net=number,

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
+from unicodedata import category
 
 _VOID = ("meta", "input", "br", "link", "img")
 _NAME = re.compile(r"[a-z][a-zA-Z0-9-]*\Z")
@@ -55,12 +56,13 @@ def _attribute(key: str, value: Any) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is True:
         return f" {name}"
-    return f' {name}="{html.escape(_plain(str(value)))}"'
+    words = html.escape(_plain(str(value)), quote=False).replace('"', "&quot;")
+    return f' {name}="{words}"'
 
 
 def _plain(words: str) -> str:
-    """Return text without what no document may hold: control characters and halves of a pair."""
-    return "".join(c if c.isprintable() or c == "\n" else _shown(c) for c in words)
+    """Return text without what a document may not hold, or hides: controls, halves of a pair."""
+    return "".join(c if c == "\n" or category(c)[0] != "C" else _shown(c) for c in words)
 
 
 def _shown(character: str) -> str:

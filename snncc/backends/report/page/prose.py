@@ -38,7 +38,7 @@ def _blocks(markdown: str) -> Iterator[Markup]:
             yield from _paragraph(paragraph)
             paragraph = []
     if fenced:
-        yield element("pre", element("code", "\n".join(fenced)))
+        yield element("pre", element("code", "\n".join(fenced).rstrip("\n")))
 
 
 def _paragraph(lines: list[str]) -> Iterator[Markup]:

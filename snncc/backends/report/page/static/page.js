@@ -133,6 +133,7 @@
   function facts(panel, title, rows, because) {
     const list = made("dl", undefined, "facts");
     for (const [key, value] of rows) list.append(made("dt", key), made("dd", value));
+    panel.classList.add("filled");
     panel.replaceChildren(made("h3", title), list);
     if (because && because.length) {
       const chain = made("div", undefined, "chain"), lines = made("ol");
