@@ -1,0 +1,265 @@
+"""netx files: lava-dl reads and runs what is written, spike by spike; snncc reads it back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from snncc.backends.netx.write import write_netx
+from snncc.diagnostics.core import SnnccError
+from snncc.frontends.load import load_model
+from snncc.ir import domain as dom
+from snncc.ir import ops
+from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.interpret import interpret
+
+STEPS = 4
+RANDOM = np.random.default_rng(0)
+ONES: dict[str, Any] = {"dilation": (1, 1)}
+
+
+def int8(*shape: int, most: int = 127) -> Array:
+    return RANDOM.integers(-most, most + 1, shape).astype(np.int8)
+
+
+def neuron(name: str, read: str, **fields: Any) -> ops.IntegerNeuron:
+    given: dict[str, Any] = {"threshold": f"{name}.t", "decay": 2048, "shift": 9, **fields}
+    return ops.IntegerNeuron(name=name, inputs=(read,), **given)
+
+
+def deep() -> Graph:
+    """Pixels, a convolution with one threshold a channel, a max-pool, a strided one, a head."""
+    weights = {
+        "c.w": int8(6, 2, 3, 3), "c.b": RANDOM.integers(-60, 60, 6).astype(np.int16),
+        "n.t": RANDOM.integers(200_000, 400_000, (6, 1, 1)),
+        "d.w": int8(4, 3, 3, 3), "m.t": RANDOM.integers(20_000, 60_000, (4, 1, 1)),
+        "f.w": int8(10, 16), "f.b": RANDOM.integers(-60, 60, 10).astype(np.int16),
+        "o.t": RANDOM.integers(10_000, 40_000, (10,)), "h.w": int8(5, 10),
+        "y.s": np.linspace(0.1, 0.5, 5),
+    }  # fmt: skip
+    made: tuple[Op, ...] = (
+        ops.Input(name="x", shape=(2, 8, 8), domain=dom.integers(0, 16), scale=1 / 16),
+        ops.Repeat(name="r", inputs=("x",)),
+        ops.Conv(name="c", inputs=("r",), weight="c.w", bias="c.b", stride=(1, 1), padding=(1, 1),
+                 **ONES),
+        neuron("n", "c"),
+        ops.MaxPool(name="p", inputs=("n",), kernel=(3, 3), stride=(2, 2), padding=(1, 1), **ONES),
+        ops.Conv(name="d", inputs=("p",), weight="d.w", stride=(2, 2), padding=(1, 1), groups=2,
+                 **ONES),
+        neuron("m", "d"),
+        ops.Reshape(name="s", inputs=("m",), shape=(16,)),
+        ops.Linear(name="f", inputs=("s",), weight="f.w", bias="f.b"),
+        neuron("o", "f"),
+        ops.Linear(name="h", inputs=("o",), weight="h.w"),
+        ops.Readout(name="ro", inputs=("h",), steps=STEPS),
+        ops.Output(name="y", inputs=("ro",), scale="y.s"),
+    )  # fmt: skip
+    return Graph(made, weights, "step", STEPS)
+
+
+def flat() -> Graph:
+    """An MLP whose weights, shifted for four time steps, still fit into int8: dense layers."""
+    weights = {
+        "a.w": int8(12, 20, most=15), "n.t": np.array(60_000), "b.w": int8(6, 12, most=15),
+        "m.t": RANDOM.integers(2_000, 8_000, (6,)),
+    }  # fmt: skip
+    made: tuple[Op, ...] = (
+        ops.Input(name="x", shape=(20,), domain=dom.integers(0, 16), scale=1 / 16),
+        ops.Repeat(name="r", inputs=("x",)),
+        ops.Linear(name="a", inputs=("r",), weight="a.w"),
+        neuron("n", "a"),
+        ops.Linear(name="b", inputs=("n",), weight="b.w"),
+        neuron("m", "b"),
+        ops.Readout(name="ro", inputs=("m",), steps=STEPS),
+        ops.Output(name="y", inputs=("ro",)),
+    )  # fmt: skip
+    return Graph(made, weights, "step", STEPS)
+
+
+def ran(graph: Graph) -> tuple[Array, dict[str, Array]]:
+    x = RANDOM.integers(0, 17, (3, *graph.type_of("x").shape)) / 16
+    return x, interpret(graph, x)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers"),
+    [(deep, {"n": 1, "p": 2, "m": 3, "o": None}), (flat, {"n": 1, "m": None})],
+    ids=["deep", "flat"],
+)
+def test_lava_dl_computes_the_same_spikes(
+    make: Callable[[], Graph], layers: dict[str, int | None], tmp_path: Path
+) -> None:
+    pytest.importorskip("lava.magma")
+    pytest.importorskip("lava.lib.dl")
+    from snncc.backends.lava.netx import run_netx
+
+    graph = make()
+    _, values = ran(graph)
+    write_netx(graph, tmp_path / "a.net")
+    for name, count in layers.items():
+        spikes = run_netx(tmp_path / "a.net", values["r"], STEPS, layers=count, timeout=60)
+        assert 0.05 < values[name].mean() < 0.95
+        np.testing.assert_array_equal(spikes.reshape(values[name].shape), values[name])
+
+
+def kinds(path: Path) -> list[str]:
+    with h5py.File(path) as file:
+        layers = file["layer"]
+        return [layers[str(i)]["type"][0].decode() for i in range(len(layers))]
+
+
+def test_dense_where_doubled_weights_keep_their_bits_else_convolutions(tmp_path: Path) -> None:
+    write_netx(flat(), tmp_path / "flat.net")
+    assert kinds(tmp_path / "flat.net") == ["input", "dense", "dense"]
+    wide = flat()
+    weights = {**wide.weights, "b.w": np.full((6, 12), 15, np.int8)}
+    write_netx(replace(wide, weights=weights), tmp_path / "wide.net")
+    assert kinds(tmp_path / "wide.net") == ["input", "conv", "conv"]
+
+
+@pytest.mark.parametrize("make", [deep, flat])
+def test_what_is_read_back_computes_the_same(make: Callable[[], Graph], tmp_path: Path) -> None:
+    """Answers too: the head stands beside what lava-dl reads."""
+    graph = make()
+    x, values = ran(graph)
+    write_netx(graph, tmp_path / "a.net")
+    model = load_model(str(tmp_path / "a.net"))
+    assert (model.steps, model.notes) == (STEPS, ())
+    back = interpret(model.origin.graph(), x.reshape(3, *model.input_shape))
+    answer = back[model.origin.graph().ops[-1].name]
+    np.testing.assert_array_equal(answer, values["y"])
+
+
+def test_a_file_of_others_has_notes_and_spike_counts(tmp_path: Path) -> None:
+    graph = flat()
+    x, values = ran(graph)
+    write_netx(graph, tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net", "r+") as file:
+        del file["snncc"], file["simulation"]
+    model = load_model(str(tmp_path / "a.net"), settings={"T": str(STEPS)})
+    assert [d.rule.code for d in model.notes] == ["SNN185"]
+    back = interpret(model.origin.graph(), x * 16)
+    np.testing.assert_array_equal(back[model.origin.graph().ops[-1].name], values["y"])
+    given = load_model(str(tmp_path / "a.net"), settings={"T": "4", "input": "events"})
+    assert given.notes == ()
+    assert given.input_shape == (4, 20)
+
+
+def lava_dl_files() -> Path:
+    dl = pytest.importorskip("lava.lib.dl")
+    folder = Path(next(iter(dl.__path__))).parents[2] / "tests" / "lava" / "lib" / "dl" / "netx"
+    if not (folder / "mnist.net").is_file():
+        pytest.skip("lava-dl's own networks are not installed")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "shape", "steps", "neurons"),
+    [
+        ("mnist.net", (784,), 16, 3),
+        ("tiny.net", (3, 16, 16), 64, 3),
+        ("gts/pilotnet_lif/network.net", (3, 66, 200), 16, 10),
+    ],
+)
+def test_lava_dls_own_networks(file: str, shape: tuple[int, ...], steps: int, neurons: int) -> None:
+    model = load_model(str(lava_dl_files() / file))
+    assert (model.input_shape, model.steps) == (shape, steps)
+    assert len(model.origin.graph().of_kind("neuron")) == neurons
+    assert [d.rule.code for d in model.notes] == ["SNN185"]
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("gts/ntidigits/ntidigits.net", "it has delays"),
+        ("gts/pilotnet_sdnn/network.net", "neurons are of type `SDNN`"),
+    ],
+)
+def test_lava_dls_own_networks_beyond_a_step_graph(file: str, reason: str) -> None:
+    with pytest.raises(SnnccError, match=reason) as refused:
+        load_model(str(lava_dl_files() / file))
+    assert refused.value.diagnostics[0].rule.code == "SNN184"
+
+
+def changed(graph: Graph, *new: Op, **weights: Array) -> Graph:
+    """Return the graph with ops put in the place of those of their names, or before the end."""
+    names = {op.name for op in new}
+    fresh = [op for op in new if op.name not in graph.by_name]
+    by_name = {op.name: op for op in new}
+    made: list[Op] = []
+    for op in graph.ops:
+        made += [n for n in fresh if n.name == f"{op.name}+"]
+        made.append(by_name[op.name] if op.name in names else op)
+    return Graph(tuple(made), {**graph.weights, **weights}, "step", STEPS)
+
+
+def residual(g: Graph) -> Graph:
+    shortcut = ops.Add(name="m+", inputs=("d", "d"))
+    return changed(g, shortcut, neuron("m", "m+"))
+
+
+REFUSED: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
+    "residual": (residual, "SNN181", "a sum of two values"),
+    "soft": (lambda g: changed(g, neuron("m", "d", reset="soft")), "SNN181", "soft reset"),
+    "average": (
+        lambda g: changed(g, ops.AvgPool(name="p", inputs=("n",), kernel=(2, 2), stride=(2, 2),
+                                         padding=(0, 0))),
+        "SNN181", "an average pool",
+    ),
+    "bias": (
+        lambda g: changed(g, **{"f.b": np.full(10, 8_000, np.int16)}), "SNN182", "bias reaches 8000"
+    ),
+    "current": (
+        lambda g: changed(g, **{"c.w": np.full((6, 2, 3, 3), 127, np.int8) * np.int64(64)}),
+        "SNN182", "wraps at 8388608",
+    ),
+    "threshold": (
+        lambda g: changed(g, **{"n.t": np.arange(64).reshape(1, 8, 8) * 64 + 200_001}),
+        "SNN181", "differ within a channel",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_netx_cannot_say_is_refused(case: str, tmp_path: Path) -> None:
+    change, code, reason = REFUSED[case]
+    with pytest.raises(SnnccError, match=reason) as refused:
+        write_netx(change(deep()), tmp_path / "a.net")
+    assert {d.rule.code for d in refused.value.diagnostics} == {code}
+    assert not (tmp_path / "a.net").exists()
+
+
+FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "no layers": (lambda f: f.move("layer", "other"), "SNN183"),
+    "a gap": (lambda f: f.move("layer/1", "layer/7"), "SNN183"),
+    "current": (lambda f: f["layer/1/neuron/iDecay"].write_direct(np.array(1024)), "SNN184"),
+    "not a number": (
+        lambda f: f["layer/1/weight"].write_direct(np.full((12, 20), np.nan, np.float32)), "SNN106"
+    ),
+    "odd beyond 7 bits": (
+        lambda f: f["layer/1/weight"].write_direct(
+            np.array([[-1, *[201] * 19]] * 12, np.float32)
+        ), "SNN184",
+    ),
+    "shapes": (lambda f: f.move("layer/1/weight", "layer/1/w"), "SNN183"),
+    "head": (lambda f: f.move("snncc/head", "snncc/tail"), "SNN183"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_what_is_wrong_in_a_file_is_said(case: str, tmp_path: Path) -> None:
+    change, code = FAULTS[case]
+    write_netx(flat(), tmp_path / "a.net")
+    shutil.copyfile(tmp_path / "a.net", tmp_path / "b.net")
+    with h5py.File(tmp_path / "b.net", "r+") as file:
+        change(file)
+    with pytest.raises(SnnccError) as refused:
+        load_model(str(tmp_path / "b.net"))
+    assert [d.rule.code for d in refused.value.diagnostics] == [code]
