@@ -172,3 +172,17 @@ def test_what_was_written_is_not_read_as_a_network_of_floats(graph: Graph, tmp_p
     path.write_bytes(bytes_of(write_onnx(graph)))
     with pytest.raises(SnnccError, match="integers that snncc wrote"):
         load_model(str(path))
+
+
+@pytest.mark.parametrize("level", ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_ALL"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_settings_of_the_runtime_change_nothing(graph: Graph, level: str, threads: int) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, level)
+    data = bytes_of(write_onnx(graph))
+    session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(3).random((7, 1, 6, 6)).astype(np.float32)
+    (got,) = session.run(None, {"input": x})
+    assert np.array_equal(got, Executor(graph).run(x).output)
