@@ -131,7 +131,8 @@ class FactFile:
         """Return a top-level string that has to be there and say something."""
         value = self.document.get(key)
         if not isinstance(value, str) or not value.strip():
-            raise self.refusal(key, "wanted a string")
+            found = repr(value) if key in self.document else "nothing"
+            raise self.refusal(key, f"wanted a string, found {found}")
         return value
 
     def sentences(self, key: str) -> tuple[str, ...]:

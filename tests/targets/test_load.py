@@ -268,7 +268,7 @@ def test_a_limit_left_out_does_not_bind(tmp_path: Path) -> None:
             "is 'rumour', wanted 'measured' or 'simulated' or 'vendor' or 'analytic' or 'assumed'",
         ),
         ("value = 128,", "value = 129,", "limits.cores", "is 129, but the mesh has room for 128"),
-        ('title = "Intel Loihi (14 nm, 2018)"', "title = 3", "title", "wanted a string"),
+        ('title = "Intel Loihi (14 nm, 2018)"', "title = 3", "title", "wanted a string, found 3"),
         ("notes = [", "notes = [3, ", "notes", "wanted a list of sentences"),
     ],
 )

@@ -119,7 +119,8 @@ def witness_text(document: Mapping[str, Any]) -> str:
 def _row(verdict: Verdict, allowed_by: str | None) -> tuple[str, ...]:
     judged: str = verdict.verdict
     if not verdict.is_spike_driven:
-        judged = f"{judged}: {allowed_by}" if allowed_by else f"{judged}: not spike-driven"
+        told = allowed_by or "not spike-driven"
+        judged = told if judged in told else f"{judged}: {told}"
     return printable(verdict.path or verdict.name), verdict.kind, _reads(verdict), judged
 
 
