@@ -47,7 +47,10 @@ class _Bodies:
         if body is None or len(body.output) < len(x) - 1:
             raise c.fault_of_file("it has no body, or one that gives less than it takes")
         goes_on, carried = optional(x, 1), list(x[2:])
-        steps = limits.MOST_NODES if count is None else c.ints(count, "number of steps")[0]
+        steps = limits.MOST_STEPS if count is None else c.ints(count, "number of steps")[0]
+        if steps > limits.MOST_STEPS:
+            message = f"has a loop of {steps:,} steps, more than {limits.MOST_STEPS:,}"
+            raise c.place.too_large(message, node=node.called)
         scanned: list[list[Any]] = [[] for _ in body.output[len(x) - 1 :]]
         for step in range(steps):
             if goes_on is not None and not self._known(c, goes_on):
@@ -57,6 +60,9 @@ class _Bodies:
             carried, given_out = made[: len(carried)], made[len(carried) :]
             for every, each in zip(scanned, given_out, strict=True):
                 every.append(c.aten("unsqueeze", each, 0))
+        else:
+            if count is None:
+                c.refuse(f"it does not end within {limits.MOST_STEPS:,} steps")
         if not all(scanned):
             c.refuse("it runs no step")
         return [*carried, *(c.aten("cat", every, 0) for every in scanned)]

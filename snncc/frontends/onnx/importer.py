@@ -30,7 +30,7 @@ from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
 Made: TypeAlias = "Value | list[Value] | None"
 
 _FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ')
-_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError, OverflowError)
+_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError)
 """What torch raises where arguments do not meet."""
 
 
@@ -86,6 +86,9 @@ class Importer:
             made: Made = convert(self, node, read)
         except IRError as error:
             self.refuse(f"the operator `{self.operator}` cannot be represented: {error}")
+        except (KeyError, AttributeError) as error:
+            reason = f"the operator `{self.operator}` lacks an input or an attribute: {error}"
+            raise self.fault_of_file(reason) from error
         except _FAULTS as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise self.fault_of_file(f"the operator `{self.operator}` fails: {reason}") from error

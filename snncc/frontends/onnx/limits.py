@@ -8,6 +8,9 @@ LARGEST_FILE = 2**31
 MOST_NODES = 50_000
 """Nodes once functions are written out: Spikformer with 12 blocks and 4 time steps has 12,000."""
 
+MOST_STEPS = 1024
+"""Steps of a loop over time; published networks have 1 to 20."""
+
 DEEPEST = 16
 """Functions that call functions, and branches within branches."""
 

@@ -1,0 +1,248 @@
+"""Files that lie: each is refused with one finding, before anything of its size is allocated."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from snncc.cli.guard import guarded
+from snncc.diagnostics.core import SnnccError
+from snncc.frontends.load import load_model
+from snncc.frontends.onnx import limits
+
+Save = Callable[..., Path]
+Make = Callable[..., onnx.ModelProto]
+
+
+def refusal(path: Path) -> tuple[str, str]:
+    """The code and the message of the one finding; reading takes little memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SnnccError) as caught:
+        load_model(str(path))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 512 << 10  # KiB, most of them torch's own modules
+    (found,) = caught.value.diagnostics
+    assert len(found.message) < 2000
+    return found.rule.code, found.message
+
+
+@pytest.fixture
+def sound(unrolled: Make) -> onnx.ModelProto:
+    return unrolled(T=2)
+
+
+@pytest.mark.parametrize("kept", [1, 10, 100, 1000])
+def test_a_file_that_is_cut_off(kept: int, sound: onnx.ModelProto, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(sound.SerializeToString()[:-kept])
+    assert refusal(tmp_path / "net.onnx")[0] == "SNN160"
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04 no model", b"\x00" * 100, b"\x08\x08", b"text, no model"]
+)
+def test_a_file_of_something_else(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(content)
+    assert refusal(tmp_path / "net.onnx")[0] == "SNN160"
+
+
+def test_no_file_and_an_empty_one(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none.onnx")[0] == "SNN101"
+    (tmp_path / "empty.onnx").touch()
+    assert refusal(tmp_path / "empty.onnx")[0] == "SNN103"
+
+
+@pytest.mark.parametrize("dims", [[10**15], [2**40, 2**40], [-1, 4], [7, 4], [1] * 60])
+def test_a_weight_of_another_size_than_is_stored(
+    dims: list[int], sound: onnx.ModelProto, saved: Save
+) -> None:
+    del sound.graph.initializer[0].dims[:]
+    sound.graph.initializer[0].dims.extend(dims)
+    code, message = refusal(saved(sound))
+    assert code == "SNN160"
+    assert "`fc1.weight`" in message
+
+
+@pytest.mark.parametrize("places", [2**40, 2**62])
+def test_an_input_of_a_huge_shape(places: int, sound: onnx.ModelProto, saved: Save) -> None:
+    sound.graph.input[0].type.tensor_type.shape.dim[1].dim_value = places
+    assert refusal(saved(sound))[0] == "SNN162"
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [("Expand", {}), ("ConstantOfShape", {}), ("Tile", {})],
+)
+def test_a_value_of_a_huge_shape(
+    operator: str, attributes: dict[str, Any], sound: onnx.ModelProto, saved: Save
+) -> None:
+    huge = np.array([2**30, 2**30], np.int64)
+    sound.graph.initializer.append(numpy_helper.from_array(huge, "huge"))
+    inputs = ["huge"] if operator == "ConstantOfShape" else ["x", "huge"]
+    sound.graph.node.insert(0, helper.make_node(operator, inputs, ["big"], "big"))
+    assert refusal(saved(sound))[0] == "SNN162"
+
+
+def test_constants_that_multiply(sound: onnx.ModelProto, saved: Save) -> None:
+    """A few bytes that would become 2**31 numbers, and then again."""
+    shape = np.array([2**15, 2**15], np.int64)
+    sound.graph.initializer.append(numpy_helper.from_array(shape, "shape"))
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["c0"], "c0")]
+    nodes += [helper.make_node("Add", [f"c{i}", f"c{i}"], [f"c{i + 1}"], f"c{i}") for i in range(9)]
+    for i, node in enumerate(nodes):
+        sound.graph.node.insert(i, node)
+    code, message = refusal(saved(sound))
+    assert code == "SNN162"
+    assert f"computes more than {limits.MOST_COMPUTED:,} numbers from constants" in message
+
+
+def test_functions_that_double(sound: onnx.ModelProto, saved: Save) -> None:
+    """Twenty functions that call the one before twice: a million nodes from a few hundred bytes."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("net", 1)]
+    body = [helper.make_node("Neg", ["i"], ["o"])]
+    for level in range(20):
+        sound.functions.append(helper.make_function("net", f"F{level}", ["i"], ["o"], body, opsets))
+        body = [
+            helper.make_node(f"F{level}", ["i"], ["m"], domain="net"),
+            helper.make_node(f"F{level}", ["m"], ["o"], domain="net"),
+        ]
+    sound.graph.node.insert(0, helper.make_node("F15", ["x"], ["deep"], domain="net"))
+    assert refusal(saved(sound))[0] == "SNN162"
+    sound.graph.node[0].op_type = "F19"
+    assert refusal(saved(sound))[0] == "SNN160"
+
+
+def test_functions_that_call_themselves(sound: onnx.ModelProto, saved: Save) -> None:
+    body = [helper.make_node("F", ["i"], ["o"], domain="net")]
+    opsets = [helper.make_opsetid("net", 1)]
+    sound.functions.append(helper.make_function("net", "F", ["i"], ["o"], body, opsets))
+    sound.graph.node.insert(0, helper.make_node("F", ["x"], ["deep"], domain="net"))
+    assert refusal(saved(sound)) == (
+        "SNN160", f"`{saved(sound)}` is damaged: functions call each other without end",
+    )  # fmt: skip
+
+
+def test_a_loop_of_absurd_length(saved: Save) -> None:
+    text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        main (float[b, 4] x) => (float[b, 4] y)
+        <int64 steps = {1000000000}, bool goes_on = {1}>
+        {
+            y = Loop (steps, goes_on, x) <body = each
+                (int64 t, bool go, float[b, 4] v) => (bool on, float[b, 4] after)
+                { on = Identity (go)  after = Add (v, v) }>
+        }
+    """
+    code, message = refusal(saved(onnx.parser.parse_model(text)))
+    assert code == "SNN162"
+    assert f"has a loop of 1,000,000,000 steps, more than {limits.MOST_STEPS:,}" in message
+
+
+def test_a_cycle(sound: onnx.ModelProto, saved: Save) -> None:
+    sound.graph.node[1].input[0] = sound.graph.node[-1].output[0]
+    code, message = refusal(saved(sound))
+    assert code == "SNN160"
+    assert "is made by a later node: the graph has a cycle or is not sorted" in message
+
+
+def test_a_value_that_nobody_makes_and_one_made_twice(sound: onnx.ModelProto, saved: Save) -> None:
+    sound.graph.node[1].input[0] = "nowhere"
+    assert "`nowhere`, which is made by no node" in refusal(saved(sound))[1]
+    sound.graph.node[1].input[0] = sound.graph.node[0].output[0]
+    sound.graph.node[1].output[0] = sound.graph.node[0].output[0]
+    assert "is made twice" in refusal(saved(sound))[1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers(bad: float, sound: onnx.ModelProto, saved: Save) -> None:
+    weight = np.full((6, 4), bad, np.float32)
+    sound.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "fc1.weight"))
+    assert refusal(saved(sound))[0] == "SNN106"
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "said"),
+    [
+        ("LSTM", "", "the operator `LSTM` has no meaning here"),
+        ("Evil", "com.evil", "the operator `com.evil.Evil` has no meaning here"),
+        ("Scan", "", "a loop over time inside the file is not read"),
+        ("ConvTranspose", "", "an upsampling has no meaning on a chip of spikes"),
+    ],
+)
+def test_unknown_operators_are_named_with_their_node(
+    operator: str, domain: str, said: str, sound: onnx.ModelProto, saved: Save
+) -> None:
+    node = helper.make_node(operator, ["x"], ["z"], "/block/odd", domain=domain)
+    sound.graph.node.insert(0, node)
+    code, message = refusal(saved(sound))
+    assert code == "SNN122"
+    assert message.startswith(f"node `/block/odd`: {said}")
+
+
+def outside(sound: onnx.ModelProto, location: str, **keys: str) -> onnx.ModelProto:
+    tensor = sound.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **keys}.items():
+        tensor.external_data.add(key=key, value=value)
+    return sound
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/etc/passwd", "../secret", "a/../../secret", "sub/data", "..", ".", "", "a\\..\\secret",
+     "C:\\secret"],
+)  # fmt: skip
+def test_data_outside_the_folder(
+    location: str, sound: onnx.ModelProto, saved: Save, tmp_path: Path
+) -> None:
+    (tmp_path.parent / "secret").write_bytes(bytes(96))
+    assert refusal(saved(outside(sound, location)))[0] == "SNN163"
+
+
+def test_data_behind_a_link(sound: onnx.ModelProto, saved: Save, tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to("/etc/passwd")
+    assert refusal(saved(outside(sound, "data")))[0] == "SNN163"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"offset": "90"}, {"length": "8"}, {"offset": "-8"}, {"offset": "many"},
+     {"length": str(2**50)}],
+)  # fmt: skip
+def test_data_of_another_size(
+    keys: dict[str, str], sound: onnx.ModelProto, saved: Save, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_bytes(bytes(100))
+    assert refusal(saved(outside(sound, "data", **keys)))[0] == "SNN160"
+
+
+def test_data_beside_the_file_are_read(sound: onnx.ModelProto, saved: Save, tmp_path: Path) -> None:
+    raw = sound.graph.initializer[0].raw_data
+    (tmp_path / "data").write_bytes(b"1234" + raw)
+    plain = load_model(str(saved(sound, "plain.onnx"))).origin.graph()
+    moved = load_model(str(saved(outside(sound, "data", offset="4")))).origin.graph()
+    assert plain == moved
+
+
+def test_names_of_any_length_and_kind(sound: onnx.ModelProto, saved: Save) -> None:
+    name = "\x1b[31m\n" + "n" * 100_000
+    sound.graph.node.insert(0, helper.make_node("Evil", ["x"], ["z"], name))
+    assert len(refusal(saved(sound))[1]) < 1000
+
+
+def test_the_command_ends_with_2_and_one_diagnostic(
+    sound: onnx.ModelProto, saved: Save, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound.graph.node[1].input[0] = "nowhere"
+    for command in (["check"], ["inspect"], ["compile", "--target", "loihi2"]):
+        assert guarded([command[0], str(saved(sound)), *command[1:]]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.count("error[SNN160]") == 1
