@@ -26,6 +26,7 @@ CORE_LIMITS = {
     "memory_bytes_per_core": ("memory_bytes", "bytes of all that is kept"),
     "axons_in_per_core": ("axons_in", "input axons"),
     "axons_out_per_core": ("axons_out", "output axons"),
+    "thresholds_per_core": ("thresholds", "different thresholds"),
 }
 """For each limit of a core, what uses it up, and its name in a sentence."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph
 from snncc.ir.latency import bits_of
+from snncc.ir.ops import IntegerNeuron
 from snncc.mapping.placement import Placement
 from snncc.mapping.populations import Net, Population, Projection
 from snncc.mapping.reads import at_start, reads
@@ -26,7 +27,8 @@ class Usage:
     Stored weights are counted once a core, however many places share them: the bits of the weights
     alone, since no chip's lists of addresses are published. ``counter_bits`` are those of the
     products that attention keeps, ``delay_bits`` those of numbers that wait. ``axons_in`` are
-    neurons that send to the core, ``axons_out`` pairs of a neuron and a core that it sends to.
+    neurons that send to the core, ``axons_out`` pairs of a neuron and a core that it sends to,
+    ``thresholds`` the different thresholds of its neurons.
     """
 
     neurons: Array
@@ -36,6 +38,7 @@ class Usage:
     delay_bits: Array
     axons_in: Array
     axons_out: Array
+    thresholds: Array
 
     def of_cores(self, name: str) -> Array:
         """Return one column; ``synapse_bytes`` and ``memory_bytes`` are rounded up."""
@@ -69,7 +72,28 @@ def usage_of(net: Net, placement: Placement, weight_bits: int) -> Usage:
             axons_out += np.bincount(senders[read], minlength=count + 1)[1:]
     bits = synapses * weight_bits
     waiting = _waiting(net, labels, count)
-    return Usage(neurons, synapses, bits, counters, waiting, axons_in, axons_out)
+    different = _thresholds(net, labels, count)
+    return Usage(neurons, synapses, bits, counters, waiting, axons_in, axons_out, different)
+
+
+def _thresholds(net: Net, labels: Mapping[str, Array], count: int) -> Array:
+    """Return how many different thresholds the neurons of each core have."""
+    found: list[tuple[Array, Array]] = []
+    for op in (net.graph[value] for value in net.owner):
+        if isinstance(op, IntegerNeuron):
+            own = emitted_labels(net, op.name, labels)
+            table = cast(Array, net.graph.weights[op.threshold])
+            for level in table if op.levels > 1 else (table,):
+                values, where = np.unique(level, return_inverse=True)
+                met = np.zeros((count, len(values)), bool)
+                at = own if len(values) == 1 else (own, where.reshape(level.shape))
+                met[at] = True
+                cores, kinds = np.nonzero(met)
+                found.append((cores, values[kinds]))
+    if not found:
+        return np.zeros(count, np.int64)
+    pairs = np.unique(np.concatenate([np.stack(pair) for pair in found], axis=1), axis=1)
+    return np.bincount(pairs[0], minlength=count)
 
 
 def _waiting(net: Net, labels: Mapping[str, Array], count: int) -> Array:

@@ -17,6 +17,7 @@ import numpy as np
 
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.ops import IntegerNeuron
 from snncc.mapping.contacts import axis_taps, window_of
 from snncc.mapping.placement import blocks
 from snncc.mapping.populations import Net, Population, Projection
@@ -39,6 +40,7 @@ class Needs:
     delay_bits: Any = 0
     axons_in: Any = 0
     axons_out: Any = 0
+    thresholds: Any = 0
     operations: Any = 0
 
     def __add__(self, other: Needs) -> Needs:
@@ -90,7 +92,11 @@ class Cut:
         counters = sum((self._counters(p) for p in self.population.projections), np.int64(0))
         axons = sum((o.axons_in for _, o in self.operands()), np.int64(0))
         work = sum((self._operations(p) for p in self.population.projections), np.float64(0))
-        return Needs(self.neurons, bits, counters, self._waiting(), axons, operations=work)
+        different = np.minimum(*_thresholds(self.net, self.population, self.neurons))
+        return Needs(
+            self.neurons, bits, counters, self._waiting(), axons,
+            thresholds=different, operations=work,
+        )  # fmt: skip
 
     def _waiting(self) -> Array:
         """Return the bits of all that waits in the largest part."""
@@ -158,6 +164,15 @@ class Cut:
         kept, axis = (shape[-1], -2) if _left(self.net.graph, projection) else (shape[-2], -1)
         heads = self.block[:-2].prod(axis=0)
         return np.asarray(heads * kept * self.block[axis] * counter_width(self.net, projection))
+
+
+def _thresholds(net: Net, population: Population, neurons: Array) -> tuple[Array, int]:
+    """Return how many thresholds so many neurons have, and how many different ones there are."""
+    emitted = (net.graph[value] for value in population.emits)
+    layers = [op for op in emitted if isinstance(op, IntegerNeuron)]
+    values = [np.unique(cast(Array, net.graph.weights[op.threshold])) for op in layers]
+    different = len(np.unique(np.concatenate(values))) if values else 0
+    return neurons * sum(op.levels for op in layers), different
 
 
 def behind(net: Net, name: str) -> Iterator[str]:

@@ -35,6 +35,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     "memory_bits": ("memory_bytes_per_core", "bits of weights, counters and waiting numbers"),
     "axons_in": ("axons_in_per_core", "input axons"),
     "axons_out": ("axons_out_per_core", "output axons"),
+    "thresholds": ("thresholds_per_core", "different thresholds"),
 }
 """For each need, the limit that holds it, and its name in a sentence."""
 
@@ -192,6 +193,7 @@ _HELP = {
     "axons_in": "fewer input channels or a smaller kernel, or a target with more input axons",
     "axons_out": "fewer layers that read it, or a target with more output axons",
     "synapse_bits": "fewer weight bits, fewer input channels or a smaller kernel",
+    "thresholds": "one weight scale a layer, or a target with a threshold for each neuron",
     "memory_bits": "fewer weight bits, fewer features a head, or shorter skips",
 }
 

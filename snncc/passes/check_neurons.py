@@ -9,11 +9,12 @@ from typing import cast
 import numpy as np
 
 from snncc.diagnostics.core import Diagnostic
+from snncc.ir.domain import Grid, width_bits
 from snncc.ir.graph import Array, Op
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import WEIGHTED, IntegerNeuron
 from snncc.ir.semantics import DECAY_BITS
-from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIAS
+from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIAS, WIDE_CURRENT
 from snncc.passes.rules_of_targets import WIDE_THRESHOLD
 from snncc.targets.load import Arithmetic, Target
 
@@ -30,6 +31,7 @@ class NeuronLimits:
         if isinstance(op, IntegerNeuron):
             yield from self._threshold(op)
             yield from self._decay(op)
+            yield from self._current(op)
             if not self.target.features.programmable_neurons.value:
                 yield from self._equation(op)
             in_state = self.target.features.bias_in_state
@@ -61,6 +63,26 @@ class NeuronLimits:
         else:
             return
         yield DECAY_OFF_GRID.at(op.source, broken, op=op.kind)
+
+    def _current(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
+        """Yield a current that, shifted to the potential's unit, its register does not hold."""
+        domain, bits = self.pipeline.graph.type_of(op.inputs[0]).domain, self._current_bits
+        if not isinstance(domain, Grid):
+            return
+        shifted = Grid(domain.step, min(domain.lo << op.shift, -1), domain.hi << op.shift)
+        needed = width_bits(shifted) or 0
+        if needed > bits:
+            yield WIDE_CURRENT.at(
+                op.source,
+                f"`{op.name}` gets currents of {domain}, {needed} bits when shifted by {op.shift}; "
+                f"the register of {self.target.name} has {bits}",
+                op=op.kind,
+                hint="compile with fewer weight bits, or for fewer time steps",
+            )
+
+    @property
+    def _current_bits(self) -> int:
+        return self.target.arithmetic.current_bits.value
 
     def _equation(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
         """Yield what a neuron of one fixed equation does not do."""

@@ -206,3 +206,27 @@ WIDE_FAN_IN = rule(
     ```
     """,
 )
+WIDE_CURRENT = rule(
+    "SNN419",
+    "current-wider-than-the-register",
+    Severity.ERROR,
+    """
+    What reaches a neuron in one step, shifted as its potential is, leaves the current's register.
+
+    The bound is proved from the weights and what they read, for any input. A current that leaves
+    its register wraps around and becomes another number. Fewer weight bits make currents smaller,
+    and fewer time steps shift them less.
+
+    Fails, where currents have twelve bits:
+
+    ```sh
+    snncc compile model.pth.tar --target ./twelve-bit-currents.toml
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth.tar --target loihi2
+    ```
+    """,
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from snncc.diagnostics.core import SnnccError
 from snncc.ir.graph import Graph, Op, reading
 from snncc.ir.latency import bits_of
+from snncc.ir.ops import IntegerNeuron
 from snncc.mapping.check import check_placement, require_placement
 from snncc.mapping.deliveries import deliveries
 from snncc.mapping.place import place
@@ -22,6 +24,7 @@ from snncc.mapping.populations import net_of
 from snncc.mapping.views import NOWHERE
 from snncc.mapping.waits import waits_of
 from snncc.passes.balance_delays import on_cores
+from snncc.targets.facts import Fact
 from snncc.targets.load import Target
 
 Chip = Callable[..., Target]
@@ -60,8 +63,6 @@ def test_marks_and_sites_count_the_same_axons(attention: Graph, document: dict[s
 
 
 def chip_of(document: dict[str, Any]) -> Target:
-    from dataclasses import replace
-
     from snncc.targets.load import load_target
 
     return replace(load_target("loihi2"), name=document["target"])
@@ -222,6 +223,31 @@ def _without_delays(graph: Graph) -> list[Op]:
         reading(op, {name: behind(name) for name in op.inputs})
         for op in graph.ops if op.name not in reads
     ]  # fmt: skip
+
+
+def test_cores_have_few_threshold_registers(attention: Graph, chip: Chip) -> None:
+    """Layers of one channel each would share a core, were their thresholds not different."""
+    layers = [op for op in attention.ops if isinstance(op, IntegerNeuron)]
+    rising: dict[str, Op] = {op.name: replace(op, threshold=f"{op.name}.t") for op in layers}
+    own = {f"{name}.t": np.array(30 + n) for n, name in enumerate(rising)}
+    graph = attention.replace([rising.get(op.name, op) for op in attention.ops], own)
+    most = {}
+    for registers in (1, 2, 50):
+        target = chip(neurons_per_core=512, thresholds_per_core=registers)
+        placement = place(graph, target)
+        usage = require_placement(graph, placement, target)
+        most[registers] = int(usage.thresholds.max())
+        cores = len(placement.cores)
+        assert cores >= len(own) / registers
+    assert most[1] == 1
+    assert most[50] > 2
+    crowded = replace(target, limits={**target.limits, "thresholds_per_core": Fact(2, source="t")})
+    found = check_placement(graph, placement, crowded).diagnostics
+    assert any("break thresholds_per_core" in d.message for d in found)
+    channels = {"s1.t": np.arange(8).reshape(8, 1, 1) + 30}
+    many = graph.replace(graph.ops, {**own, **channels})
+    with pytest.raises(SnnccError, match="SNN420"):
+        place(many, chip(neurons_per_core=512, thresholds_per_core=0))
 
 
 def test_the_target_must_be_the_one_it_was_made_for(

@@ -13,7 +13,7 @@ from snncc.mapping.needs import Cut
 from snncc.mapping.placement import Core, Part, Placement, Seat, blocks, whole
 from snncc.mapping.populations import Net, net_of
 
-COLUMNS = ("neurons", "synapse_bits", "counter_bits", "delay_bits", "axons_in")
+COLUMNS = ("neurons", "synapse_bits", "counter_bits", "delay_bits", "axons_in", "thresholds")
 
 
 def with_one_cut(net: Net, name: str, grid: tuple[int, ...]) -> Placement:

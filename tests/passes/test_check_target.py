@@ -169,6 +169,21 @@ def test_decays_of_another_width_are_not_compiled_for() -> None:
     assert messages(network(decay=0), coarse) == []
 
 
+def test_currents_fit_their_register_in_the_unit_of_the_potential() -> None:
+    """400 << 3 takes 13 bits with its sign, and so does anything down to -4096."""
+    chip = load_target("loihi2")
+    for bits, found in ((13, 0), (12, 1)):
+        narrow = dataclasses.replace(
+            chip.arithmetic, current_bits=Fact(bits, source="a test", unit="bit")
+        )
+        wanted = (
+            "SNN419 `n` gets currents of int[0..401], 13 bits when shifted by 3; "
+            "the register of loihi2 has 12"
+        )
+        graph = network(shift=3)
+        assert messages(graph, dataclasses.replace(chip, arithmetic=narrow)) == [wanted][:found]
+
+
 @given(st.integers(1, 14), st.integers(0, 3), st.integers(-(2**20), 2**20))
 def test_a_bias_fits_if_some_mantissa_and_exponent_make_it(
     mantissa_bits: int, exponent_bits: int, bias: int

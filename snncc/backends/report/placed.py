@@ -94,6 +94,8 @@ def placed_document(found: Placed) -> dict[str, Any]:
 def _uses(found: Placed) -> Iterator[tuple[str, int | None, float, int, int]]:
     """Yield (limit, its value, the mean of the cores, the fullest, which core that is)."""
     for key, (name, _) in CORE_LIMITS.items():
+        if key == "thresholds_per_core" and found.target.features.per_neuron_threshold.value:
+            continue
         fact, used = found.target.limits.get(key), found.usage.of_cores(name)
         if len(used):
             core = int(used.argmax())
