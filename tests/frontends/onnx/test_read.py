@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -20,6 +20,7 @@ from snncc.frontends.load import load_model
 from snncc.frontends.onnx.operators import decimal
 from snncc.frontends.onnx.views import _with_samples
 from snncc.ir.graph import Array
+from snncc.ir.ops import Neuron
 from snncc.targets.load import load_target
 
 Save = Callable[..., Path]
@@ -39,13 +40,13 @@ def judged(path: Path, **options: Any) -> Checked:
 def neurons(checked: Checked) -> set[tuple[Any, ...]]:
     return {
         (op.tau, op.decay_input if op.tau else None, op.v_threshold, op.v_reset, op.strict)
-        for op in checked.graph.of_kind("neuron")
-    }  # type: ignore[attr-defined]
+        for op in cast(tuple[Neuron, ...], checked.graph.of_kind("neuron"))
+    }
 
 
 def reference(path: Path, x: Array) -> Array:
     """What ONNX's own interpreter answers, one sample at a time."""
-    session = ReferenceEvaluator(str(path))
+    session: Any = ReferenceEvaluator(str(path))
     return np.concatenate([session.run(None, {"x": each[None]})[0] for each in x])
 
 

@@ -1,0 +1,170 @@
+"""What torch's own exporters write, and the trained digits network on its way through ONNX."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snncc.compiler import Checked, Compiled, check_model, compile_checked
+from snncc.execute.executor import Executor
+from snncc.frontends.load import load_model
+from snncc.models.neuron import IF, LIF, ParametricLIF
+from snncc.targets.load import load_target
+
+DIGITS = Path(__file__).parents[3] / "examples/digits"
+
+
+def exported(module: nn.Module, example: Tensor, path: Path, **how: Any) -> Path:
+    """Write a module by the exporter that comes with torch and needs nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated, and says so
+        torch.onnx.export(module.eval(), (example,), str(path), dynamo=False, **how)
+    return path
+
+
+@pytest.fixture(scope="module")
+def original() -> Checked:
+    return check_model(load_model(str(DIGITS / "spikingformer.pth.tar")))
+
+
+@pytest.fixture(scope="module")
+def through_onnx(original: Checked, tmp_path_factory: pytest.TempPathFactory) -> Checked:
+    path = tmp_path_factory.mktemp("onnx") / "digits.onnx"
+    example = torch.zeros(1, *original.model.input_shape)
+    return check_model(load_model(str(exported(original.model.module, example, path))))
+
+
+def samples() -> Any:
+    return np.load(DIGITS / "calibration.npz")["x"][:2].astype(np.float64)
+
+
+def compiled(checked: Checked) -> Compiled:
+    return compile_checked(checked, target=load_target("loihi2"), calibration=samples())
+
+
+def test_the_verdict_is_the_checkpoints(original: Checked, through_onnx: Checked) -> None:
+    assert [(v.path, v.kind, v.verdict, v.domains) for v in through_onnx.verdicts] == [
+        (v.path, v.kind, v.verdict, v.domains) for v in original.verdicts
+    ]
+    assert [(d.rule.code, d.source.module) for d in through_onnx.diagnostics] == [
+        (d.rule.code, d.source.module) for d in original.diagnostics
+    ]
+    assert through_onnx.clean
+
+
+def test_integers_and_spikes_are_the_checkpoints(original: Checked, through_onnx: Checked) -> None:
+    """The exporter folds batch norms in float32, so the scale of the float answer is rounded."""
+    ours, theirs = compiled(original), compiled(through_onnx)
+    assert theirs.agreement.differing == 0
+    assert theirs.agreement.spikes_compared == ours.agreement.spikes_compared > 10**5
+    assert [op.kind for op in ours.integer.ops] == [op.kind for op in theirs.integer.ops]
+    for mine, other in zip(ours.integer.ops, theirs.integer.ops, strict=True):
+        for name, its in zip(mine.weight_names, other.weight_names, strict=True):
+            a, b = ours.integer.weights[name], theirs.integer.weights[its]
+            assert isinstance(a, np.ndarray) and isinstance(b, np.ndarray)  # noqa: PT018
+            if mine.kind == "output":
+                assert np.allclose(a, b, rtol=1e-5)
+            else:
+                assert np.array_equal(a, b), mine.name
+    assert spikes(ours) == spikes(theirs)
+
+
+def spikes(found: Compiled) -> list[bytes]:
+    """Every spike of every layer on all samples."""
+    seen: list[bytes] = []
+
+    def keep(op: Any, block: Any) -> None:
+        if op.kind == "integer_neuron":
+            seen.append(np.asarray(block.result).astype(np.int8).tobytes())
+
+    Executor(found.integer).run(samples(), observe=keep)
+    return seen
+
+
+class Net(nn.Module):
+    """A small conv net with one kind of neuron, four steps of one image."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.lif1, self.pool, self.fc = first, nn.MaxPool2d(2), nn.Linear(64, 12)
+        self.lif2, self.head = second, nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B = x.shape[0]
+        x = self.bn(self.conv(x)).unsqueeze(0).repeat(4, 1, 1, 1, 1)
+        x = self.pool(self.lif1(x).flatten(0, 1)).reshape(4, B, 64)
+        y: Tensor = self.head(self.lif2(self.fc(x))).mean(0)
+        return y
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        IF,
+        lambda: LIF(tau=1.5, v_threshold=0.5),
+        lambda: LIF(decay_input=False, v_reset=None),
+        lambda: LIF(v_reset=-0.5, strict=True),
+        lambda: ParametricLIF(init_tau=2.5),
+    ],
+    ids=["if", "lif", "soft", "rest", "plif"],
+)
+def test_neurons_of_ours_come_back(make: Any, dynamic: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, example = Net(make(), make()), torch.rand(3 if dynamic else 1, 1, 8, 8)
+    how = {"dynamic_axes": {"x": {0: "batch"}}, "input_names": ["x"]} if dynamic else {}
+    path = exported(module, example, tmp_path / "net.onnx", **how)
+    checked = check_model(load_model(str(path)))
+    assert checked.clean
+    assert [op.source.module for op in checked.graph.of_kind("neuron")] == ["lif1", "lif2"]
+    inputs = torch.rand(6, 1, 8, 8) * 3
+    with torch.no_grad():
+        answer = module(inputs).numpy()
+    assert np.abs(Executor(checked.graph).run(inputs.double().numpy()).output - answer).max() < 1e-5
+
+
+class Written(nn.Module):
+    """Neurons by hand, one step after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, total = torch.zeros(x.shape[0], 16), torch.zeros(x.shape[0], 4)
+        for _ in range(4):
+            v = 0.5 * v + self.fc1(x)
+            spikes = (v > 1.0).float()
+            v = v * (1 - spikes)
+            total = total + self.fc2(spikes)
+        return total / 4
+
+
+def test_neurons_by_hand_are_found(tmp_path: Path) -> None:
+    path = exported(Written(), torch.zeros(1, 8), tmp_path / "net.onnx")
+    checked = check_model(load_model(str(path)))
+    (neuron,) = checked.graph.of_kind("neuron")
+    assert neuron.attributes()["tau"] == 2.0
+    assert checked.graph.steps == 4
+
+
+def test_the_exporter_of_exported_programs(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Written().eval(), (torch.zeros(1, 8),), str(tmp_path / "net.onnx"), dynamo=True,
+            verbose=False,
+        )  # fmt: skip
+    checked = check_model(load_model(str(tmp_path / "net.onnx")))
+    assert checked.clean
+    assert [v.path for v in checked.verdicts] == ["fc1", "fc2"]
+    assert {v.path: v for v in checked.verdicts}["fc1"].path == "fc1"
+    assert checked.graph["fc1"].source.file.endswith("test_exporters.py")
