@@ -65,9 +65,14 @@ class NeuronLimits:
         yield DECAY_OFF_GRID.at(op.source, broken, op=op.kind)
 
     def _current(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
-        """Yield a current that, shifted to the potential's unit, its register does not hold."""
-        domain, bits = self.pipeline.graph.type_of(op.inputs[0]).domain, self._current_bits
-        if not isinstance(domain, Grid):
+        """Yield a current that, shifted to the potential's unit, may leave a narrower register.
+
+        A potential holds the current: where its register is no wider, its own proof covers both.
+        """
+        arithmetic = self.target.arithmetic
+        bits = arithmetic.current_bits.value
+        domain = self.pipeline.graph.type_of(op.inputs[0]).domain
+        if not isinstance(domain, Grid) or bits >= arithmetic.potential_bits.value:
             return
         shifted = Grid(domain.step, min(domain.lo << op.shift, -1), domain.hi << op.shift)
         needed = width_bits(shifted) or 0
@@ -79,10 +84,6 @@ class NeuronLimits:
                 op=op.kind,
                 hint="compile with fewer weight bits, or for fewer time steps",
             )
-
-    @property
-    def _current_bits(self) -> int:
-        return self.target.arithmetic.current_bits.value
 
     def _equation(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
         """Yield what a neuron of one fixed equation does not do."""

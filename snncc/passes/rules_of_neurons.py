@@ -209,13 +209,14 @@ WIDE_FAN_IN = rule(
 WIDE_CURRENT = rule(
     "SNN419",
     "current-wider-than-the-register",
-    Severity.ERROR,
+    Severity.WARNING,
     """
-    What reaches a neuron in one step, shifted as its potential is, leaves the current's register.
+    What reaches a neuron in one step, shifted as its potential is, may leave its register.
 
-    The bound is proved from the weights and what they read, for any input. A current that leaves
-    its register wraps around and becomes another number. Fewer weight bits make currents smaller,
-    and fewer time steps shift them less.
+    The bound is proved from the weights: it assumes that every input with a positive weight fires
+    and no other. A current that leaves its register wraps around and becomes another number. It is
+    told of where that register is narrower than the potential's, whose own proof covers it else.
+    Fewer weight bits make currents smaller, and fewer time steps shift them less.
 
     Fails, where currents have twelve bits:
 
