@@ -22,6 +22,7 @@ from snncc.backends.onnx.sheet import (
     numpy_type,
 )
 from snncc.diagnostics.core import SnnccError
+from snncc.execute.kernels.layer import Layer
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.timing import timings
@@ -47,6 +48,7 @@ class Draft:
         self.sheet = self.root
         self.values: dict[str, Tensor] = {}
         self.functions: set[str] = set()
+        self.layers: dict[str, Layer] = {}
         self.kernels: dict[str, set[str]] = {}
         self._shapes: set[str] = set()
 
@@ -106,13 +108,13 @@ class Draft:
         """Return the name of the number of samples, a vector of one."""
         entry = self.graph.of_kind("input")[0]
         axis = int(bool(getattr(entry, "varies", False)))
-        if self._first("batch"):
-            self.root.node("Shape", [entry.name], "batch", start=axis, end=axis + 1)
-        return "batch"
+        if self._first("[B]"):
+            self.root.node("Shape", [entry.name], "[B]", start=axis, end=axis + 1)
+        return "[B]"
 
     def batch_shape(self, shape: Shape) -> str:
         """Return the name of the vector ``[B, *shape]``."""
-        name = f"batch x {'x'.join(map(str, shape))}"
+        name = f"[{','.join(('B', *map(str, shape)))}]"
         batch = self.batch()
         if self._first(name):
             self.root.node("Concat", [batch, self.store.vector(shape)], name, axis=0)
@@ -120,8 +122,8 @@ class Draft:
 
     def zeros(self, shape: Shape, kind: int) -> str:
         """Return the name of zeros ``[B, *shape]``, with which a state starts."""
-        name = f"zeros {'x'.join(map(str, shape))} {kind_name(kind)}"
         lengths = self.batch_shape(shape)
+        name = f"zeros {lengths} {kind_name(kind)}"
         if self._first(name):
             zero = helper.make_tensor("zero", kind, [1], np.zeros(1, numpy_type(kind)))
             self.root.node("ConstantOfShape", [lengths], name, value=zero)

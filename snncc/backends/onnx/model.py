@@ -123,7 +123,7 @@ def _model(draft: Draft, name: str, metadata: Mapping[str, str]) -> ModelProto:
         answer.name, draft.values[answer.name].kind, [*every, "batch", *draft.shape(answer.name)]
     )
     written = helper.make_graph(
-        draft.root.nodes, name, [x], [y], initializer=list(draft.store.tensors.values()),
+        draft.root.nodes, name, [x], [y], initializer=draft.store.protos(),
         value_info=draft.root.infos, doc_string=_proof(draft),
     )  # fmt: skip
     opset = helper.make_opsetid("", OPSET)

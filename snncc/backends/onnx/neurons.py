@@ -65,7 +65,7 @@ def write_neuron(draft: Draft, op: IntegerNeuron, before: str) -> str:
         same = op.levels == 1 and op.unit is None
         inputs.append(inputs[2] if same else draft.store.put(f"{op.name}.unit", unit.astype(wide)))
     numerator, denominator = _leak(op)
-    results = (op.name, f"{op.name}.potential")
+    results = (op.name, f"{op.name}/potential")
     spikes, after = sheet.nodes_of(
         function_name(op), inputs, results, op.source.module, domain=DOMAIN,
         numerator=numerator, denominator=denominator, gain=1 << op.shift,

@@ -80,6 +80,13 @@ def sums_of_windows(draft: Draft, op: Op, x: Tensor, kernel: Shape, **geometry: 
 
 
 def _layer(draft: Draft, op: Conv | Linear) -> Layer:
+    """Return the layer as a kernel sees it, its bounds proved once for all time steps."""
+    if op.name not in draft.layers:
+        draft.layers[op.name] = _proved(draft, op)
+    return draft.layers[op.name]
+
+
+def _proved(draft: Draft, op: Conv | Linear) -> Layer:
     weight = draft.weight(op.weight)
     if weight.dtype.kind != "i":
         raise refused(op, f"has weights of {weight.dtype}, wanted integers", "compile the model")
@@ -96,7 +103,7 @@ def _linear(draft: Draft, op: Linear, layer: Layer) -> Tensor:
     else:
         made = width_of(bound, op)
         kind, kernel = made, "MatMul"
-    columns = draft.root.stored(f"{op.weight}.transposed", np.ascontiguousarray(layer.weight.T))
+    columns = draft.root.stored(f"{op.weight}.transposed", layer.weight.T)
     if kernel == "MatMul":
         columns = draft.root.cast(columns, kind)
     x = draft.whole(op, 0, kind)

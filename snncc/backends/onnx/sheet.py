@@ -33,16 +33,21 @@ class Tensor:
 
 @dataclass
 class Store:
-    """The stored tensors of a model, one of each name, in the order of first use."""
+    """The stored tensors of a model by name, in the order of first use."""
 
-    tensors: dict[str, TensorProto] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
 
     def put(self, name: str, value: Array) -> str:
-        """Return the name under which an array is stored."""
-        if name not in self.tensors:
-            whole = np.ascontiguousarray(value).reshape(value.shape)
-            self.tensors[name] = numpy_helper.from_array(whole, name)
+        """Return the name under which an array is stored. Raises ``ValueError`` for two of one."""
+        known = self.arrays.setdefault(name, value)
+        if known is not value and not _same(known, value):
+            raise ValueError(f"two arrays are to be stored as `{name}`")
         return name
+
+    def protos(self) -> list[TensorProto]:
+        """Return all of them for the file."""
+        whole = ((n, np.ascontiguousarray(a).reshape(a.shape)) for n, a in self.arrays.items())
+        return [numpy_helper.from_array(array, name) for name, array in whole]
 
     def vector(self, numbers: Sequence[int]) -> str:
         """Return the name of an int64 vector: a shape, axes, bounds."""
@@ -131,6 +136,12 @@ class Sheet:
         """Return a value in another shape; 0 keeps an axis, -1 is what is left."""
         made = self.node("Reshape", [value.name, self.store.vector(shape)], name)
         return Tensor(made, value.kind, self, value.batched)
+
+
+def _same(a: Array, b: Array) -> bool:
+    alike = a.dtype == b.dtype and a.shape == b.shape
+    seen = a.ctypes.data == b.ctypes.data and a.strides == b.strides
+    return alike and (seen or np.array_equal(a, b))
 
 
 def kind_name(kind: int) -> str:

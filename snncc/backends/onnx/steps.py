@@ -31,7 +31,7 @@ class State:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{self.op.name}.{'sum' if self.op.kind == 'readout' else 'potential'}"
+        return f"{self.op.name}/{'sum' if self.op.kind == 'readout' else 'potential'}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _scan(draft: Draft, write: Write, states: tuple[State, ...], shown: list[Op]
     first = [draft.zeros(s.shape, s.kind) for s in states]
     entry = cast(Input, draft.graph.of_kind("input")[0])
     body = draft.sheet = Sheet(draft.store)
-    before = {s.op.name: f"{s.name}.before" for s in states}
+    before = {s.op.name: f"{s.name}/before" for s in states}
     given = f"{entry.name}/given" if entry.varies else entry.name
     after = _one_step(draft, write, states, before, given)
     rows = [
@@ -122,13 +122,13 @@ def _scan(draft: Draft, write: Write, states: tuple[State, ...], shown: list[Op]
     inputs.append(
         _info(given, FLOAT, entry.shape)
         if entry.varies
-        else helper.make_tensor_value_info("step", INT64, [])
+        else helper.make_tensor_value_info("time step", INT64, [])
     )
     outputs = [_info(after[s.op.name], s.kind, s.shape) for s in states]
     outputs += [_info(row, value.kind, draft.shape(op.name)) for row, value, op in rows]
     steps = np.arange(draft.graph.steps)
     over = entry.name if entry.varies else draft.store.put("time steps", steps)
-    last = [f"{s.name}.last" for s in states]
+    last = [f"{s.name}/last" for s in states]
     every = {op.name: f"{op.name}/steps" for op in shown}
     draft.root.nodes_of(
         "Scan", [*first, over], [*last, *every.values()], "All time steps.", named="time",

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.constant_(module.weight, 2.0)
             torch.nn.init.uniform_(module.bias, -0.5, 1.0)
     torch.save({"state_dict": network.state_dict()}, folder / "net.pth")
-    x = np.random.default_rng(0).random((6, 1, 8, 8)).astype(np.float32)
+    x = np.random.default_rng(0).integers(0, 17, (6, 1, 8, 8)).astype(np.float32) / 16
     np.savez(folder / "data.npz", x=x, y=np.arange(6) % 3)
     told = ("--target", "loihi2", "--data", folder / "data.npz", *SETTINGS)
     assert snncc("compile", folder / "net.pth", *told, "-o", folder / "net") == 0

@@ -18,6 +18,7 @@ from snncc.artefact import MANIFEST, read_artefact
 from snncc.backends.onnx import model as written
 from snncc.backends.onnx.convert import write
 from snncc.backends.onnx.model import IR_VERSION, OPSET, bytes_of, write_onnx
+from snncc.backends.onnx.sheet import Store
 from snncc.backends.writers import Network
 from snncc.compiler import Compiled
 from snncc.diagnostics.core import SnnccError
@@ -156,6 +157,13 @@ def test_two_gigabytes_are_refused(graph: Graph, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(written, "LARGEST_FILE", 10)
     with pytest.raises(SnnccError, match="`net` takes"):
         write_onnx(graph, name="net")
+
+
+def test_one_name_holds_one_array() -> None:
+    store = Store()
+    assert store.put("w", np.arange(3)) == store.put("w", np.arange(3)) == "w"
+    with pytest.raises(ValueError, match="two arrays are to be stored as `w`"):
+        store.put("w", np.arange(3, dtype=np.int8))
 
 
 @pytest.mark.parametrize("unroll", [False, True])
