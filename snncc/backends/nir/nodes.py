@@ -18,7 +18,7 @@ import numpy as np
 from snncc.backends.nir.rules import NIR_CANNOT_SAY
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.graph import Array, Graph, Op, Shape
-from snncc.ir.ops import AvgPool, Conv, Input, Linear, Neuron, Readout, Reshape, Scale
+from snncc.ir.ops import AvgPool, Conv, Input, Linear, Neuron, Output, Readout, Reshape, Scale
 from snncc.ir.timing import Timing, timings
 
 DT_S = 1e-4
@@ -136,6 +136,9 @@ class _Writer:
         """The end of the graph: one answer a time step."""
         if not self._behind_time(op):
             self.refuse(op, "an answer for each time step: snncc reads back their sum")
+        scale = cast(Output, op).scale
+        for factor in np.unique(self.weight(scale)) if scale else ():
+            self._factor(op, float(factor))
         fields = {"type": "Output", "shape": np.array(self.shape(op.name))}
         self._node(op, fields)
 
@@ -154,10 +157,14 @@ class _Writer:
             shape = self.shape(op.name)
             self._node(op, {"type": "Scale", "scale": np.full(shape, np.float32(factor))})
             return
-        self._mean = math.isclose(factor * self.graph.steps, 1, rel_tol=1e-6)
-        if not self._mean:
-            self.refuse(op, f"{op.kind} behind the sum over time steps, other than their mean")
+        self._factor(op, factor)
         self.alias(op)
+
+    def _factor(self, op: Op, factor: float) -> None:
+        """Note a factor behind the sum over time steps: only that of their mean has a place."""
+        self._mean = math.isclose(factor * self.graph.steps, 1, rel_tol=1e-6)
+        if not self._mean and factor != 1:
+            self.refuse(op, f"a factor {factor:g} behind the sum over time, other than of a mean")
 
 
 def _input(writer: _Writer, op: Op) -> Fields:

@@ -159,13 +159,13 @@ _CHECKED: Mapping[str, Callable[[str, str], Any]] = {
 def tidy(value: float) -> float:
     """Return the number without the rounding of a file's 32-bit floats.
 
-    The value itself, its inverse or its distance from 1 is taken for a short decimal where it is
-    one to seven digits.
+    The value itself, its inverse or its distance from 1 is taken for a decimal of up to five digits
+    where it is one but for 2e-7 of it, or 1e-7 in the last case: a decay of 0.95 is meant so.
     """
-    for to, back in ((_same, _same), (_inverse, _inverse), (_rest, _rest)):
+    for to, back, near in ((_same, _same, 0.0), (_inverse, _inverse, 0.0), (_rest, _rest, 1e-7)):
         seen = to(value) if value else 0.0
         short = float(f"{seen:.5g}")
-        if short and abs(seen - short) <= 1e-6 * abs(short):
+        if short and abs(seen - short) <= (near or 2e-7 * abs(short)):
             return back(short)
     return value
 
