@@ -41,14 +41,14 @@ def spike_counts(net, images):
     return sum(net(images) for _ in range(STEPS))
 
 
-def main(folder):
+def main(folder, epochs=12):
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
     images = torch.tensor(images / 16, dtype=torch.float32).reshape(-1, 1, 8, 8)
     labels, cut = torch.tensor(labels), 1297
     net = network()
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for _ in range(12):
+    for _ in range(epochs):
         for batch in torch.randperm(cut).split(64):
             loss = F.cross_entropy(spike_counts(net, images[batch]), labels[batch])
             optimizer.zero_grad()
