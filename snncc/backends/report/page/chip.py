@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from snncc.backends.report.page.colours import class_of
+from snncc.backends.report.page.colours import LOAD_CLASSES, class_of
 from snncc.backends.report.page.markup import Markup, element
 from snncc.backends.report.page.network import Chip, Machine, Network
 from snncc.mapping.check import CORE_LIMITS
@@ -41,6 +41,10 @@ def shares(machine: Machine, measure: str) -> list[float]:
     return [value / most if most else 0.0 for value in values]
 
 
+def _class(share: float) -> str:
+    return class_of(share, LOAD_CLASSES)
+
+
 class Drawing:
     """The floor plan of one network, its sizes worked out from the mesh."""
 
@@ -66,6 +70,7 @@ class Drawing:
         height = self.down * self.chip_height + self.margin
         return element(
             "svg", list(self._chips()), list(self._links()), list(self._cores()),
+            list(self._names()),
             xmlns="http://www.w3.org/2000/svg", width=f"{width:g}", height=f"{height:g}",
             viewBox=f"0 0 {width:g} {height:g}", role="group", class_="floor",
             aria_label=f"{len(self.chip.cores)} cores of {self.network.target}",
@@ -97,11 +102,15 @@ class Drawing:
                 "height": self.chip_height - self.margin,
             }
             yield element("rect", x=left, y=top, rx=6, class_="chip", **size)
-            yield element("text", f"chip {number}", x=left + 9, y=top + 16, class_="chip-name")
             for tile in range(self.columns * self.rows):
                 x = tile % self.columns + number % self.chip.chip_columns * self.columns
                 y = tile // self.columns + number // self.chip.chip_columns * self.rows
                 yield self._empty(*self._tile(x, y))
+
+    def _names(self) -> Iterator[Markup]:
+        for number in sorted({core.chip for core in self.chip.cores}):
+            left, top = self._origin(number)
+            yield element("text", f"chip {number}", x=left + 9, y=top + 16, class_="chip-name")
 
     def _empty(self, x: float, y: float) -> Markup:
         size = {"width": self.tile, "height": self.tile}
@@ -117,7 +126,7 @@ class Drawing:
             yield element(
                 "rect", element("title", f"core {at}"), x=f"{x + 1:g}", y=f"{y + 1:g}",
                 width=self.cell - 2, height=self.cell - 2, rx=1.5, tabindex="0" if at < 1 else "-1",
-                role="button", aria_label=f"core {at}", class_=f"core {class_of(full[at])}",
+                role="button", aria_label=f"core {at}", class_=f"core {_class(full[at])}",
                 data_core=at, data_net=self.number,
             )  # fmt: skip
 
@@ -132,7 +141,7 @@ class Drawing:
             yield element(
                 "line", element("title", f"{direction} of tile {x},{y}: {totals[at]:,} packets"),
                 x1=f"{x0 + sx:g}", y1=f"{y0 + sy:g}", x2=f"{x1 + sx:g}", y2=f"{y1 + sy:g}",
-                class_=f"link {class_of(totals[at] / most if most else 0)}", data_link=at,
+                class_=f"link {_class(totals[at] / most if most else 0)}", data_link=at,
             )  # fmt: skip
 
     def _middle(self, x: int, y: int) -> tuple[float, float]:

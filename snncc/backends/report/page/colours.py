@@ -6,6 +6,7 @@ Every figure says the same in words or in shape: colour is never all there is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 LIGHT: Mapping[str, str] = {
     "page": "#ffffff", "card": "#f6f8fa", "ink": "#1c2430", "soft": "#5b6675", "line": "#d5dbe3",
@@ -38,11 +39,17 @@ COST_CLASSES = ((0.5, "u5"), (0.2, "u4"), (0.05, "u3"), (0.01, "u2"), (0.0, "u1"
 """From what share of the most on, and which colour."""
 
 
-def class_of(share: float) -> str:
+LOAD_CLASSES = ((0.8, "u5"), (0.6, "u4"), (0.4, "u3"), (0.2, "u2"), (0.0, "u1"))
+"""The same of cores and links, which are full or empty rather than far apart."""
+
+Classes: TypeAlias = tuple[tuple[float, str], ...]
+
+
+def class_of(share: float, classes: Classes = COST_CLASSES) -> str:
     """Return the colour of a share of the most, ``u0`` for nothing."""
     if share <= 0:
         return "u0"
-    return next(name for least, name in COST_CLASSES if share >= least)
+    return next(name for least, name in classes if share >= least)
 
 
 def is_deep(name: str) -> bool:

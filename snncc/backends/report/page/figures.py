@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import vl_convert
 
-from snncc.backends.report.page import charts
+from snncc.backends.report.page import charts, energy_charts
 from snncc.backends.report.page.chip import Drawing
 from snncc.backends.report.page.colours import LIGHT
 from snncc.backends.report.page.draw import named, png_of, svg_of
@@ -28,10 +28,10 @@ def figures_of(networks: Sequence[Network]) -> dict[str, _Draw]:
     """Return what makes each figure, by name. Of two networks those of the second end in ``-b``."""
     found: dict[str, _Draw] = {}
     if any(network.energies for network in networks):
-        found["energy"] = lambda: charts.energy_chart(networks)
-        found["energy-mj"] = lambda: charts.energy_chart(networks, share=False)
-    for model in dict.fromkeys(e.model for n in networks for e in n.energies):
-        found[f"layers:{model}"] = lambda model=model: charts.layers_chart(networks, model)  # type: ignore[misc]
+        found["energy"] = lambda: energy_charts.energy_chart(networks)
+        found["energy-mj"] = lambda: energy_charts.energy_chart(networks, share=False)
+    for model in energy_charts.models_of(networks):
+        found[f"layers:{model}"] = lambda model=model: energy_charts.layers_chart(networks, model)  # type: ignore[misc]
     for number, network in enumerate(networks):
         end = "-b" if number else ""
         found |= {f"{name}{end}": draw for name, draw in _of_one(network).items()}

@@ -60,7 +60,8 @@ def _verdict(network: Network) -> Fact:
 
 def _accuracy(network: Network) -> Fact:
     known = network.accuracy
-    same = f"same answer as float on {percent_of(network.same_answer)} of {network.samples} samples"
+    many = count_of(network.samples, "sample")
+    same = f"same answer as float on {percent_of(network.same_answer)} of {many}"
     if not known:
         notes = (same,) if network.samples else ("compiled without data",)
         return Fact("Accuracy", "not measured", notes)
@@ -154,7 +155,10 @@ def _of_machine(network: Network, machine: Machine) -> Iterator[str]:
         ("Energies", _assumed(machine.prices)),
     ):
         if constants:
-            keys = ", ".join(f"{c.key.replace('_', ' ')} = {c.value}" for c in constants)
+            keys = ", ".join(
+                f"{c.key.replace('_', ' ')} = {c.value}{f' {c.unit}' if c.unit else ''}"
+                for c in constants
+            )
             yield f"{about}: assumed {keys} (see the constants below)."
     if network.chip and network.chip.chips > 1:
         yield "How chips are wired is published for none: they are assumed to stand in a grid."

@@ -7,13 +7,14 @@ from importlib import resources
 from typing import Any
 
 from snncc import __version__
-from snncc.backends.report.page import charts, sections
+from snncc.backends.report.page import charts, energy_charts, sections
 from snncc.backends.report.page.chip import chip_document
-from snncc.backends.report.page.colours import COST_CLASSES, DARK, LIGHT
+from snncc.backends.report.page.colours import DARK, LIGHT, LOAD_CLASSES
 from snncc.backends.report.page.difference import difference_section
 from snncc.backends.report.page.draw import THEMES, library
 from snncc.backends.report.page.markup import Markup, element, script_json
 from snncc.backends.report.page.network import Network
+from snncc.backends.report.table import count_of
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
@@ -78,7 +79,8 @@ def _top(title: str, networks: Sequence[Network]) -> Markup:
         ("origin", "Origin"),
     ]
     about = " | ".join(
-        f"{n.target}, T={n.time_steps}, {n.weight_bits}-bit weights, {n.samples} samples"
+        f"{n.target}, T={n.time_steps}, {n.weight_bits}-bit weights, "
+        f"{count_of(n.samples, 'sample')}"
         for n in networks
     )
     return element(
@@ -96,7 +98,7 @@ def _top(title: str, networks: Sequence[Network]) -> Markup:
 def _data(networks: Sequence[Network]) -> dict[str, Any]:
     """Return what the script draws and shows."""
     specs: dict[str, Any] = {}
-    models = list(dict.fromkeys(e.model for n in networks for e in n.energies))
+    models = energy_charts.models_of(networks)
     for number, network in enumerate(networks):
         if network.profiled:
             specs[f"rates-{number}"] = charts.rates_chart(network)
@@ -105,14 +107,14 @@ def _data(networks: Sequence[Network]) -> dict[str, Any]:
         if network.chip and network.chip.machine and network.chip.cores:
             specs[f"timeline-{number}"] = charts.timeline_chart(network.chip.machine)
     if models:
-        specs["energy"] = charts.energy_chart(networks)
-        specs["energy-mj"] = charts.energy_chart(networks, share=False)
-        specs |= {f"layers:{m}": charts.layers_chart(networks, m) for m in models}
+        specs["energy"] = energy_charts.energy_chart(networks)
+        specs["energy-mj"] = energy_charts.energy_chart(networks, share=False)
+        specs |= {f"layers:{m}": energy_charts.layers_chart(networks, m) for m in models}
     return {
         "specs": specs,
         "themes": THEMES,
         "networks": [_network_data(network) for network in networks],
-        "classes": [list(each) for each in COST_CLASSES],
+        "classes": [list(each) for each in LOAD_CLASSES],
     }
 
 

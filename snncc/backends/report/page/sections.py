@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from snncc.backends.report.page import charts, tables
+from snncc.backends.report.page import charts, energy_charts, tables
 from snncc.backends.report.page.chip import Drawing, measures_of
 from snncc.backends.report.page.draw import figure
 from snncc.backends.report.page.headline import Fact, evidence_of, headline, warnings
@@ -17,14 +17,12 @@ from snncc.backends.report.table import count_of
 
 Networks = Sequence[Network]
 
-SHARES = (
-    ("u0", "none"),
-    ("u1", "< 1 %"),
-    ("u2", "1-5 %"),
-    ("u3", "5-20 %"),
-    ("u4", "20-50 %"),
-    ("u5", "> 50 %"),
-)
+COSTS = {
+    "u0": "none", "u1": "< 1 %", "u2": "1-5 %", "u3": "5-20 %", "u4": "20-50 %", "u5": "> 50 %",
+}  # fmt: skip
+LOADS = {
+    "u0": "none", "u1": "< 20 %", "u2": "20-40 %", "u3": "40-60 %", "u4": "60-80 %", "u5": "> 80 %",
+}  # fmt: skip
 
 
 def headline_section(networks: Networks) -> Markup:
@@ -71,7 +69,10 @@ def network_section(networks: Networks) -> Markup:
         element(
             "span",
             element("span", "operations of a sample, share of the largest:"),
-            [element("span", element("i", class_=f"swatch c-{c}"), words) for c, words in SHARES],
+            [
+                element("span", element("i", class_=f"swatch c-{c}"), words)
+                for c, words in COSTS.items()
+            ],
             class_="legend by-cost",
         ),
         class_="tools",
@@ -153,7 +154,7 @@ def _sample_name(network: Network, sample: int) -> str:
 
 def energy_section(networks: Networks) -> Markup:
     """Return what a sample costs, by energy model, kind of layer and layer."""
-    models = list(dict.fromkeys(e.model for n in networks for e in n.energies))
+    models = energy_charts.models_of(networks)
     if not models:
         return _section(
             "energy", "Energy", element("p", "Nothing was priced: compile with --data.")
@@ -173,7 +174,7 @@ def energy_section(networks: Networks) -> Markup:
         ),
         figure(
             "Energy of one sample under each model, stacked by layer",
-            charts.energy_chart(networks),
+            energy_charts.energy_chart(networks),
             "energy",
         ),
         tables.energies_table(networks),
@@ -182,7 +183,7 @@ def energy_section(networks: Networks) -> Markup:
             _select("layers-model", "Energy model", [(m, m) for m in models], first),
             class_="tools needs-script",
         ),
-        figure("Energy of each layer", charts.layers_chart(networks, first), "layers"),
+        figure("Energy of each layer", energy_charts.layers_chart(networks, first), "layers"),
         [
             tables.folded(
                 _titled("Energy of each layer as a table", networks, n),
@@ -241,7 +242,7 @@ def _floor(network: Network, chip: Chip, machine: Machine, number: int) -> Marku
             "busiest: ",
             [
                 element("span", element("i", class_=f"swatch c-{c}"), f" {words}  ")
-                for c, words in SHARES
+                for c, words in LOADS.items()
             ],
             element("span", class_="critical-key"),
             " critical core or link of the step",

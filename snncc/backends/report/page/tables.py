@@ -10,6 +10,9 @@ from snncc.backends.report.page.words import duration, letter_of, mj, percent_of
 from snncc.backends.report.table import si
 from snncc.mapping.check import CORE_LIMITS
 
+_SHORT = 14
+"""A text of so many characters is never broken."""
+
 
 def table(
     heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Child]], caption: str
@@ -36,7 +39,8 @@ def _head(name: str, *, numeric: bool) -> Markup:
 
 
 def _cell(cell: Child, *, numeric: bool) -> Markup:
-    return element("td", cell, class_="n" if numeric else None)
+    short = isinstance(cell, str) and len(cell) <= _SHORT
+    return element("td", cell, class_="n" if numeric else "s" if short else None)
 
 
 def products_table(network: Network) -> Markup:

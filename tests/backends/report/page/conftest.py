@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from snncc.backends.deploy import compile_module
 from snncc.backends.report.page.gather import read_network
 from snncc.backends.report.page.network import Network
+from snncc.ir.graph import Array
 from snncc.models.neuron import LIF
 
 
@@ -46,10 +47,16 @@ class Residual(nn.Module):
         return conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
+def samples() -> Array:
+    """Ten samples of noise, ``[10, 1, 6, 6]``, in sixteen shades."""
+    shades: Array = np.random.default_rng(1).integers(0, 16, (10, 1, 6, 6)) / np.float32(16)
+    return shades.astype(np.float32)
+
+
 def compiled(folder: Path, *, sew: bool, data: bool = True) -> Path:
     """Write the artefact of one of the two; with data, ten samples of noise with labels."""
     torch.manual_seed(5)
-    x = np.random.default_rng(1).random((10, 1, 6, 6)).astype(np.float32)
+    x = samples()
     name = "sew" if sew else "plain"
     place = folder / (name if data else f"{name}-without-data")
     compile_module(
@@ -58,6 +65,12 @@ def compiled(folder: Path, *, sew: bool, data: bool = True) -> Path:
         allow=("SNN201",), output=place,
     )  # fmt: skip
     return place
+
+
+@pytest.fixture(scope="session")
+def inputs() -> Array:
+    """The samples that both were compiled with."""
+    return samples()
 
 
 @pytest.fixture(scope="session")

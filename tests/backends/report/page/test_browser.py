@@ -99,11 +99,11 @@ def _only_from_disk(route: object, complaints: list[str]) -> None:
         route.abort()  # type: ignore[attr-defined]
 
 
-def drawn(page: Page, name: str) -> str:
+def drawn(page: Page, name: str, within: str = ".live") -> str:
     """Bring a chart into view and return it as SVG, once the script has drawn it."""
     page.locator(f'[data-chart="{name}"]').scroll_into_view_if_needed()
     page.wait_for_selector(f'[data-chart="{name}"][data-drawn="yes"]')
-    return page.locator(f'[data-chart="{name}"] svg').inner_html()
+    return page.locator(f'[data-chart="{name}"] {within} svg').inner_html()
 
 
 def test_every_chart_is_drawn(opened: Opener) -> None:
@@ -186,11 +186,11 @@ def test_layer_and_sample_are_chosen(opened: Opener, network: Network) -> None:
 
 def test_the_energy_chart_turns_to_millijoule_and_back(opened: Opener) -> None:
     page = opened("two.html")
-    assert "share of the energy" in drawn(page, "energy")
+    assert "share of the larger" in drawn(page, "energy")
     page.check("input[name=stack][value=mj]")
     assert "energy of a sample, mJ" in drawn(page, "energy")
     page.check("input[name=stack][value=share]")
-    assert "share of the energy" in drawn(page, "energy")
+    assert "share of the larger" in drawn(page, "energy")
 
 
 def test_layers_are_shown_under_each_energy_model(opened: Opener, network: Network) -> None:
@@ -226,7 +226,7 @@ def test_the_floor_plan_is_coloured_by_load_and_step(opened: Opener, network: Ne
         return [str(each) for each in found]
 
     by_neurons = classes()
-    page.select_option("#floor-measure-0", "synaptic_memory_bytes_per_core")
+    page.select_option("#floor-measure-0", "operations")
     assert classes() != by_neurons
     for step, each in enumerate(network.chip.machine.steps):
         page.select_option("#floor-step-0", str(step))
@@ -247,7 +247,7 @@ def test_light_and_dark_follow_the_system_and_the_button(opened: Opener, scheme:
     before = drawn(page, "rates-0")
     page.click("#theme")
     assert background(page) == other
-    changed = "e => e !== document.querySelector('[data-chart=rates-0] svg').innerHTML"
+    changed = "e => e !== document.querySelector('[data-chart=rates-0] .live svg').innerHTML"
     page.wait_for_function(changed, arg=before)
     page.click("#theme")
     assert background(page) == own
@@ -258,6 +258,9 @@ def test_it_prints_on_white_with_every_section(opened: Opener) -> None:
     page.emulate_media(media="print")
     assert background(page) == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
+    drawn(page, "rates-0", within=".paper")
+    assert page.locator('[data-chart="rates-0"] .paper').is_visible()
+    assert not page.locator('[data-chart="rates-0"] .live').is_visible()
     for name in ("headline", "network", "activity", "energy", "chip", "diagnostics", "origin"):
         assert page.locator(f"#{name} h2").is_visible()
     assert len(page.pdf()) > 20_000

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from snncc.artefact import Artefact, read_artefact, write_artefact
@@ -17,6 +16,7 @@ from snncc.backends.report.page.gather import read_network
 from snncc.backends.report.page.network import Network
 from snncc.diagnostics.core import SnnccError
 from snncc.execute.executor import Executor
+from snncc.ir.graph import Array
 
 
 def refusal(path: Path) -> SnnccError:
@@ -37,11 +37,10 @@ def rewritten(path: Path, place: Path, change: Callable[[dict[str, Any]], None])
     return place
 
 
-def test_rates_are_those_of_the_integers(plain: Path, network: Network) -> None:
-    x = np.random.default_rng(1).random((10, 1, 6, 6)).astype(np.float32)
+def test_rates_are_those_of_the_integers(plain: Path, network: Network, inputs: Array) -> None:
     graph = read_artefact(plain).integer
     names = [layer.name for layer in network.layers]
-    run = Executor(graph).run(x, keep=names)
+    run = Executor(graph).run(inputs, keep=names)
     for layer in network.layers:
         fired = run.values[layer.name] != 0
         assert list(layer.rates) == pytest.approx(fired.reshape(4, -1).mean(axis=1))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snncc.backends.report.page import charts
+from snncc.backends.report.page import charts, energy_charts
 from snncc.backends.report.page.draw import library, svg_of
 from snncc.backends.report.page.figures import figure_of, figures_of
 from snncc.backends.report.page.gather import read_network
@@ -78,7 +78,7 @@ def test_tables_stand_in_the_document(network: Network, shown: str) -> None:
     for caption in captions:
         assert f"<caption>{caption}" in shown
     for product in network.products:
-        assert f"<td>{product.path}</td>" in shown
+        assert f">{product.path}</td>" in shown
 
 
 def test_charts_are_drawn_before_any_script_runs(shown: str) -> None:
@@ -202,7 +202,7 @@ def test_the_histograms_are_shares_of_all(network: Network) -> None:
 def test_no_text_of_a_model_stands_in_an_expression(network: Network) -> None:
     hostile = evil(network)
     for spec in (charts.rates_chart(hostile), charts.raster_chart(hostile),
-                 charts.energy_chart([hostile, hostile])):  # fmt: skip
+                 energy_charts.energy_chart([hostile, hostile])):  # fmt: skip
         rest = {k: v for k, v in spec.items() if k != "data"}
         written = json.dumps(rest)
         assert "expr" not in written

@@ -34,13 +34,25 @@
     const name = place.dataset.chart;
     chosen[name] = spec;
     place.dataset.drawn = "";
-    const options = {
-      actions: false, renderer: "svg", config: data.themes[printing ? "light" : theme()],
-      loader: { load: () => Promise.reject(new Error("this page loads nothing")) },
-    };
-    return vegaEmbed(place, spec, options).then(
-      () => { place.dataset.drawn = "yes"; },
+    const turn = turnOf.set(name, (turnOf.get(name) || 0) + 1).get(name);
+    const live = made("div", undefined, "live"), paper = made("div", undefined, "paper");
+    const both = theme() === "light" ? [embedded(live, spec, "light")]
+      : [embedded(live, spec, "dark"), embedded(paper, spec, "light")];
+    return Promise.all(both).then(
+      () => {
+        if (turn !== turnOf.get(name)) return;  // somebody chose again meanwhile
+        place.replaceChildren(live, ...(both.length > 1 ? [paper] : []));
+        place.dataset.drawn = "yes";
+      },
       (fault) => { place.dataset.drawn = "no"; console.error(name, fault); });
+  }
+  // Paper is white, whatever the screen is: a dark chart has a light twin that only printers see.
+  const turnOf = new Map();
+  function embedded(place, spec, look) {
+    return vegaEmbed(place, spec, {
+      actions: false, renderer: "svg", config: data.themes[look],
+      loader: { load: () => Promise.reject(new Error("this page loads nothing")) },
+    });
   }
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -62,7 +74,6 @@
   }
   const chartAt = (name) => document.querySelector(`[data-chart="${name}"]`);
 
-  let printing = false;
   addEventListener("beforeprint", () => {
     for (const each of all("details.block")) each.open = true;
   });
