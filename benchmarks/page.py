@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 SECTIONS = {
     "executor": "Executor and PyTorch",
+    "breakdown": "Where the time goes",
     "compile": "Compile time",
     "counting": "Counting",
     "lava_lanes": "Executor and Lava",

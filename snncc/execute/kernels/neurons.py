@@ -93,16 +93,24 @@ def settle(current: Current, bias: Array, steps: int) -> Array:
 
 
 @compiled
+def _typed(number: int, like: Array) -> int:  # pragma: no cover
+    """Return a number in an array's type: only so does what is made of it stay in 32 bits."""
+    one = np.empty(1, like.dtype)
+    one[0] = number
+    return one[0]
+
+
+@compiled
 def _load(
     current: Current, bias: Array, t: int, place: tuple[int, int], cur: Array
 ) -> None:  # pragma: no cover
     x, rest = current.x, current.rest
     n, (b, lo) = len(cur), place
+    factor = _typed(1 << current.shift, cur)
     row = x[t if x.shape[0] > 1 else 0, b, lo : lo + n]
     for i in range(n):
         cur[i] = row[i]
-    for i in range(n):
-        cur[i] = (cur[i] << current.shift) + bias[i]
+        cur[i] = cur[i] * factor + bias[i]
     if rest.size > 0:
         more = rest[t if rest.shape[0] > 1 else 0, b, lo : lo + n]
         for i in range(n):
@@ -139,30 +147,24 @@ def _leak(v: Array, decay: int) -> None:  # pragma: no cover
 
 
 @compiled
-def _measure(cur: Array, v: Array, found: Array) -> None:  # pragma: no cover
-    active, low, high = 0, v[0], v[0]
-    for i in range(len(v)):
-        active += 1 if cur[i] != 0 else 0
-    for i in range(len(v)):
-        low = min(low, v[i])
-        high = max(high, v[i])
-    found[0], found[1], found[2] = active, low, high
+def _compare(
+    cur: Array, v: Array, level: Array, shift: int, out: Array, found: Array
+) -> None:  # pragma: no cover
+    """Add a current to the potential, compare with a level, and count, in one loop.
 
-
-@compiled
-def _compare(v: Array, rows: Array, out: Array) -> int:  # pragma: no cover
-    n = len(v)
-    level = rows[1]
-    for i in range(n):
-        out[i] = 1 if v[i] >= level[i] else 0
-    for higher in range(2, len(rows) - 1):
-        level = rows[higher]
-        for i in range(n):
-            out[i] += 1 if v[i] >= level[i] else 0
-    fired = 0
-    for i in range(n):
-        fired += out[i]
-    return fired
+    A value that was just stored is read again, which tells the compiler its type: more lanes.
+    """
+    factor, low, high = _typed(1 << shift, v), _typed(0, v), _typed(0, v)
+    active, fired = np.int32(0), np.int32(0)
+    for i in range(len(v)):
+        v[i] = v[i] + cur[i] * factor
+        h = v[i]
+        spike = h >= level[i]
+        out[i] = spike
+        active = np.int32(active + (cur[i] != 0))
+        fired = np.int32(fired + spike)
+        low, high = min(low, h), max(high, h)
+    found[0], found[1], found[2], found[3] = fired, active, low, high
 
 
 @compiled
@@ -173,6 +175,18 @@ def _reset(v: Array, unit: Array, hard: bool, out: Array) -> None:  # pragma: no
     else:
         for i in range(len(v)):
             v[i] -= unit[i] * out[i]
+
+
+@compiled
+def _higher_levels(v: Array, levels: Array, out: Array) -> int:  # pragma: no cover
+    """Compare with the levels above the first; return the spikes of all."""
+    fired = 0
+    for higher in range(len(levels)):
+        for i in range(len(v)):
+            out[i] += 1 if v[i] >= levels[higher, i] else 0
+    for i in range(len(v)):
+        fired += out[i]
+    return fired
 
 
 @compiled
@@ -192,17 +206,19 @@ def _fire(
         b, c = job // chunks, job % chunks
         lo, n = c * chunk, min(chunk, size - c * chunk)
         first = lo % rule.rows.shape[1]
-        rows = rule.rows[:, first : first + n]
+        # One row at a time: only of a single row does the compiler know that it lies together.
+        bias, level = rule.rows[0, first : first + n], rule.rows[1, first : first + n]
+        unit = rule.rows[-1, first : first + n]
         cur, v = state[0, :n], state[1, :n]
         v[:] = 0
         for t in range(spikes.shape[0]):
-            _load(current, rows[0], t, (b, lo), cur)
+            _load(current, bias, t, (b, lo), cur)
             if total.size > 0:
                 total[t, b, lo : lo + n] = cur
             _leak(v, rule.decay)
-            for i in range(n):
-                v[i] += cur[i] << rule.shift
-            _measure(cur, v, stats[1:, t, b, c])
             out = spikes[t, b, lo : lo + n]
-            stats[0, t, b, c] = _compare(v, rows, out)
-            _reset(v, rows[-1], rule.hard, out)
+            found = stats[:, t, b, c]
+            _compare(cur, v, level, rule.shift, out, found)
+            if len(rule.rows) > 3:
+                found[0] = _higher_levels(v, rule.rows[2:-1, first : first + n], out)
+            _reset(v, unit, rule.hard, out)
