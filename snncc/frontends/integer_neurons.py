@@ -29,7 +29,7 @@ NAMES: frozenset[str] = frozenset({
 """Classes of BICLab/Spike-Driven-Transformer-V3 @ 00fcd1f and BICLab/SpikeYOLO @ 309ef5e."""
 
 _LARGE = 1e6
-_MOST_LEVELS = 64
+MOST_LEVELS = 64
 
 
 def integer_firing(
@@ -82,7 +82,7 @@ def _read(module: nn.Module) -> NeuronParameters | None:
     if one <= 0 or negative:
         return None
     levels = round(most / one)
-    if not 1 <= levels <= _MOST_LEVELS:
+    if not 1 <= levels <= MOST_LEVELS:
         return None
     rounding: Rounding = "half_up" if half else "half_even"
     return integer_firing(levels, round(1 / one, 9), rounding, _decay(module))

@@ -30,7 +30,7 @@ from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
 from snncc.ir.io import input_varies, sample_shape
-from snncc.ir.ops import Input
+from snncc.ir.ops import Input, Neuron
 
 
 class Origin(Protocol):
@@ -172,8 +172,8 @@ def _parts(graph: Graph, x: Array) -> Iterator[tuple[Array, int]]:
 def _firing(graph: Graph) -> dict[str, list[Op]]:
     """Return the op that fires in each module, one a time step where the loop is unrolled.
 
-    A comparison of a value turned over (``-x > -1``) says where there is no spike: a module that
-    has one is left out.
+    A comparison of a value turned over (``-x > -1``) says where there is no spike, and a neuron
+    without memory does not say which axis is time: modules that have them are left out.
     """
     found: dict[str, list[Op]] = {}
     for op in graph.of_kind("neuron", "compare"):
@@ -183,7 +183,7 @@ def _firing(graph: Graph) -> dict[str, list[Op]]:
 
 def _is_plain(graph: Graph, ops: list[Op]) -> bool:
     if ops[0].kind == "neuron":
-        return len(ops) == 1
+        return len(ops) == 1 and cast(Neuron, ops[0]).tau != 1
     turned = any(graph[op.inputs[0]].kind == "scale" for op in ops)
     return not turned and len({graph.type_of(op.name).shape for op in ops}) == 1
 

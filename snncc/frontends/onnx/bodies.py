@@ -77,7 +77,7 @@ class _Bodies:
         """Return the results of a body; what it makes is not seen outside."""
         if self.depth >= limits.DEEPEST:
             raise c.fault_of_file("bodies stand within each other without end")
-        outer = dict(c.values)
+        outer, producers = dict(c.values), dict(c.producers)
         c.values.update(zip((each.name for each in body.input), given, strict=False))
         for each in body.initializer:
             c.values[each.name] = Static(read_tensor(c.place, each))
@@ -88,5 +88,5 @@ class _Bodies:
         c.run(self.operators, nodes)
         self.depth -= 1
         results = [c.value(each.name) for each in body.output]
-        c.values, c.node = outer, node
+        c.values, c.producers, c.node = outer, producers, node
         return results

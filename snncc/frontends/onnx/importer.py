@@ -7,9 +7,7 @@ computed once, in float64; all else becomes ops by the same functions as in a tr
 
 from __future__ import annotations
 
-import ast
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
@@ -23,19 +21,18 @@ from snncc.frontends.aten import CONVERTERS
 from snncc.frontends.build import Builder, Dynamic, Static, Value
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Node, Place, read_in_bodies, short
-from snncc.frontends.source import innermost
+from snncc.frontends.onnx.scopes import Scopes
 from snncc.ir import ops
 from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
 
 Made: TypeAlias = "Value | list[Value] | None"
 
-_FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ')
 _FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError)
 """What torch raises where arguments do not meet."""
 
 
 class Importer:
-    """The graph under way. ``values`` holds what each name stands for.
+    """The graph under way. ``values`` holds what each name stands for, ``producers`` its node.
 
     ``uses`` says how often a value is read; ``stated`` are the shapes that reshapes, in order, find
     and want. ``before`` is the same file read for one sample, where it is of one and is read for
@@ -43,11 +40,12 @@ class Importer:
     """
 
     def __init__(
-        self, place: Place, nodes: Iterable[Node], ends: Iterable[str],
+        self, place: Place, nodes: Iterable[Node], ends: Iterable[str], scopes: Scopes,
         before: Importer | None = None,
     ) -> None:  # fmt: skip
         self.place = place
         self.nodes = tuple(nodes)
+        self.scopes = scopes
         self.build = Builder()
         self.findings: list[Diagnostic] = []
         self.values: dict[str, Value | None] = {"": None}
@@ -58,7 +56,7 @@ class Importer:
         self.uses.update(name for node in self.nodes for name in node.inputs)
         self.uses.update(read_in_bodies(self.nodes))
         self._made_later = {name for node in self.nodes for name in node.outputs if name}
-        self._producers: dict[str, Node] = {}
+        self.producers: dict[str, Node] = {}
         self._computed = 0
         self._converted = 0
 
@@ -69,12 +67,12 @@ class Importer:
             self._converted += 1
             if self._converted > limits.MOST_NODES:
                 raise self.place.too_large(f"runs more than {limits.MOST_NODES:,} nodes")
-            self.build.at(source_of(node), owner=True)
+            self.build.at(self.scopes.source(node), owner=True)
             for name, value in zip(node.outputs, self._results(node, converters), strict=False):
                 if name and name in self.values:
                     raise self.fault_of_file(f"`{short(name)}` is made twice")
                 self.values[name] = value
-                self._producers[name] = node
+                self.producers[name] = node
             self.values[""] = None
 
     def _results(self, node: Node, converters: Mapping[str, Any]) -> list[Value | None]:
@@ -111,14 +109,17 @@ class Importer:
 
     def made_by(self, name: str, operator: str) -> Node | None:
         """Return the node that makes a value, None where it is not of that operator."""
-        node = self._producers.get(name)
+        node = self.producers.get(name)
         return node if node and (node.domain, node.operator) == ("", operator) else None
 
     def refuse(self, message: str, hint: str = "") -> NoReturn:
         """Raise ``SnnccError`` for a node that is in order and cannot be represented."""
+        source = self.scopes.source(self.node)
+        if not source.file:
+            source = Source(source.module, self.place.path.as_posix(), 1)
         raise SnnccError(
             rules.UNSUPPORTED_OP.at(
-                _located(self.node, self.place), f"node `{self.node.called}`: {message}",
+                source, f"node `{self.node.called}`: {message}",
                 hint=hint, op=self.operator,
             )
         )  # fmt: skip
@@ -252,36 +253,3 @@ def _as_meta(value: Any, *, truth: bool) -> Any:
     return torch.empty_strided(
         tensor.shape, tensor.stride(), device="meta", dtype=torch.bool if truth else kind
     )
-
-
-def source_of(node: Node) -> Source:
-    """Return where a node is from: its module and line in the exporter's notes, or its own name."""
-    frames = _FRAME.findall(node.hints.get("pkg.torch.onnx.stack_trace", "")[:20_000])
-    file, line = innermost([(name, int(number)) for name, number in frames])
-    return Source(module_of(node), file, line)
-
-
-def module_of(node: Node) -> str:
-    """Return the path of the module that a node belongs to, or what the node is called."""
-    scopes = node.hints.get("pkg.torch.onnx.name_scopes", "")
-    found = _scope_in(scopes) if 0 < len(scopes) < 10_000 else None
-    if found is not None:
-        return short(found)
-    parts = node.name.split("/")
-    if parts[0] == "" and len(parts) > 2:
-        return short(".".join(parts[1:-1]))
-    return "" if parts[0] == "" else node.called
-
-
-def _scope_in(text: str) -> str | None:
-    try:
-        scopes = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    listed = isinstance(scopes, list) and len(scopes) > 1 and isinstance(scopes[-2], str)
-    return str(scopes[-2]) if listed else None
-
-
-def _located(node: Node, place: Place) -> Source:
-    source = source_of(node)
-    return source if source.file else Source(source.module, place.path.as_posix(), 1)

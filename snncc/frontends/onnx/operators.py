@@ -14,7 +14,12 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
-from snncc.frontends.onnx.step_functions import heaviside, positive_sign
+from snncc.frontends.onnx.step_functions import (
+    floored_counts,
+    heaviside,
+    positive_sign,
+    rounded_counts,
+)
 from snncc.frontends.onnx.views import VIEWS, Inputs, Operator, axes_of, optional
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -74,14 +79,14 @@ def _cast(c: Importer, node: Node, x: Inputs) -> Any:
     return c.aten("_to_copy", x[0], dtype=_TYPES[to])
 
 
-def _where(c: Importer, node: Node, x: Inputs) -> Any:
-    step = heaviside(c, node, x)
-    return c.aten("where.self", *x) if step is None else step
+def _unless(found: Operator, name: str) -> Operator:
+    """An operator that is another thing where ``found`` finds one."""
 
+    def convert(c: Importer, node: Node, x: Inputs) -> Any:
+        made = found(c, node, x)
+        return c.aten(name, *x) if made is None else made
 
-def _relu(c: Importer, node: Node, x: Inputs) -> Any:
-    step = positive_sign(c, node, x)
-    return c.aten("relu", x[0]) if step is None else step
+    return convert
 
 
 def _spatial(pads: list[int], n: int, c: Importer, x: Value) -> tuple[Value, list[int]]:
@@ -258,12 +263,12 @@ _TYPES: Mapping[int, torch.dtype] = {
 
 _SAME_IN_TORCH = {
     "Abs": "abs", "And": "logical_and", "Ceil": "ceil", "Cos": "cos", "Elu": "elu",
-    "Equal": "eq.Tensor", "Erf": "erf", "Exp": "exp", "Floor": "floor", "Gelu": "gelu",
+    "Equal": "eq.Tensor", "Erf": "erf", "Exp": "exp", "Gelu": "gelu",
     "Greater": "gt.Tensor", "GreaterOrEqual": "ge.Tensor", "HardSwish": "hardswish",
     "LeakyRelu": "leaky_relu", "Less": "lt.Tensor", "LessOrEqual": "le.Tensor", "Log": "log",
     "MatMul": "matmul", "Mish": "mish", "Mul": "mul.Tensor", "Neg": "neg", "Not": "logical_not",
     "Or": "logical_or", "Pow": "pow.Tensor_Tensor", "Reciprocal": "reciprocal",
-    "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Softplus": "softplus",
+    "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Softplus": "softplus",
     "Sqrt": "sqrt", "Sub": "sub.Tensor", "Tanh": "tanh", "Xor": "logical_xor",
 }  # fmt: skip
 
@@ -283,6 +288,7 @@ OPERATORS: Mapping[str, Operator] = {
     "ConvTranspose": _refused(_UPSAMPLING),
     "Div": _div,
     "Dropout": _dropout,
+    "Floor": _unless(floored_counts, "floor"),
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "LayerNormalization": _layer_norm,
@@ -294,10 +300,11 @@ OPERATORS: Mapping[str, Operator] = {
     "ReduceMax": _reduction("amax"),
     "ReduceMean": _reduction("mean.dim"),
     "ReduceSum": _reduction("sum.dim_IntList"),
-    "Relu": _relu,
+    "Relu": _unless(positive_sign, "relu"),
+    "Round": _unless(rounded_counts, "round"),
     "Scan": _refused(_LOOPS),
     "Softmax": _along("softmax.int"),
     "Sum": _total,
-    "Where": _where,
+    "Where": _unless(heaviside, "where.self"),
 }
 """By the operator's name in the standard domain."""

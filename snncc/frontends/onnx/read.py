@@ -16,6 +16,7 @@ from snncc.frontends.onnx.bodies import with_bodies
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.operators import OPERATORS
 from snncc.frontends.onnx.proto import Node, Place, flattened, open_model, short
+from snncc.frontends.onnx.scopes import Scopes
 from snncc.frontends.onnx.tensors import read_tensor
 from snncc.frontends.readers import Asked
 from snncc.frontends.torch_export import BATCH
@@ -57,6 +58,7 @@ class _File:
             name: Static(read_tensor(place, each), short(name))
             for name, each in self.stored.items()
         }
+        self.scopes = Scopes(self.nodes, self.stored)
         self.inputs = [each for each in proto.graph.input if each.name not in self.stored]
         self.ends = [each.name for each in proto.graph.output]
         if not self.ends:
@@ -122,7 +124,7 @@ class _File:
 
     def imported(self, shape: Shape, before: Importer | None = None) -> Importer:
         """Return all nodes converted, for a batch of that shape."""
-        c = Importer(self.place, self.nodes, self.ends, before)
+        c = Importer(self.place, self.nodes, self.ends, self.scopes, before)
         c.values.update(self.weights)
         name = self.inputs[0].name
         c.values[name] = self._input(c, shape)

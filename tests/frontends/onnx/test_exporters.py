@@ -168,3 +168,33 @@ def test_the_exporter_of_exported_programs(tmp_path: Path) -> None:
     assert [v.path for v in checked.verdicts] == ["fc1", "fc2"]
     assert {v.path: v for v in checked.verdicts}["fc1"].path == "fc1"
     assert checked.graph["fc1"].source.file.endswith("test_exporters.py")
+
+
+class Counting(nn.Module):
+    """Integer-firing neurons without memory, rounded as one official program or the other does."""
+
+    def __init__(self, half_up: bool) -> None:
+        super().__init__()
+        self.half_up, self.fc1, self.fc2 = half_up, nn.Linear(8, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts = self.fc1(4 * x).clamp(min=0, max=4)
+        counts = torch.floor(counts + 0.5) if self.half_up else torch.round(counts) / 4
+        y: Tensor = self.fc2(counts)
+        return y
+
+
+@pytest.mark.parametrize("half_up", [False, True])
+def test_integer_firing_neurons_are_found(half_up: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Counting(half_up)
+    path = exported(module, torch.zeros(1, 8), tmp_path / "net.onnx")
+    checked = check_model(load_model(str(path)))
+    (neuron,) = checked.graph.of_kind("neuron")
+    found = neuron.attributes()
+    rounding = "half_up" if half_up else "half_even"
+    assert (found["levels"], found["rounding"], found["tau"]) == (4, rounding, 1.0)
+    inputs = torch.rand(16, 8)
+    with torch.no_grad():
+        answer = module(inputs).numpy()
+    assert np.abs(Executor(checked.graph).run(inputs.double().numpy()).output - answer).max() < 1e-5
