@@ -1,9 +1,11 @@
 """Products in ONNX, exact by proof; what onnxruntime's CPU kernels compute without loss.
 
 ======================  ====================================================================
-``ConvInteger``,        operands of 8 bits, sums in int32. The activation stays within 0..128:
-``MatMulInteger``       processors without VNNI add two products in 16 bits, with saturation
-                        (onnxruntime pull request 12088), and -2 * 128 * 128 = -2**15 just fits.
+``ConvInteger``         activations of 0..255 and weights of 8 bits, which are stored with 128
+                        added: older versions of onnxruntime know no signed weights here
+``MatMulInteger``       activations of 0..128 and signed weights of 8 bits: processors without
+                        VNNI add two products in 16 bits, with saturation (onnxruntime pull
+                        request 12088), and -2 * 128 * 128 = -2**15 just fits
 ``Conv``, ``MatMul``    in float32 where every partial sum stays below 2**24
 ``MatMul``              in int32 or int64, for wider sums
 ``Conv`` in parts       for wider sums: the input is cut into digits, each of which stays below
@@ -14,6 +16,7 @@ Bounds are those of the executor's kernels: ``max over outputs of sum |w| max |x
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,9 @@ from snncc.execute.kernels.products import integer_layer
 from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.ops import Conv, Linear, MatMul
 
-_LARGEST_BYTE = 128
+_LARGEST_BESIDE_SIGNED = 128
+_ZERO = 128
+"""What is added to the weights of ``ConvInteger``: its zero point."""
 _MOST_AXES = 3
 
 
@@ -96,7 +101,7 @@ def _proved(draft: Draft, op: Conv | Linear) -> Layer:
 
 def _linear(draft: Draft, op: Linear, layer: Layer) -> Tensor:
     bound = layer.bound or 0
-    if _in_bytes(layer):
+    if _linear_in_bytes(layer):
         kind, kernel, made = UINT8, "MatMulInteger", INT32
     elif bound < EXACT_FLOAT:
         kind, kernel, made = FLOAT, "MatMul", FLOAT
@@ -128,20 +133,20 @@ def _conv(draft: Draft, op: Conv, layer: Layer) -> Tensor:
 
 
 def _flat_conv(draft: Draft, op: Conv, layer: Layer, x: Tensor) -> Tensor:
-    weight = draft.root.stored(op.weight, layer.weight)
     geometry = {
         "strides": list(op.stride), "pads": [*op.padding, *op.padding],
         "dilations": list(op.dilation), "group": op.groups,
         "kernel_shape": list(layer.weight.shape[2:]),
     }  # fmt: skip
-    if _in_bytes(layer):
-        image = draft.sheet.cast(x, UINT8)
-        inputs = [image.name, weight.name]
+    if _conv_in_bytes(layer):
+        weight = draft.store.once(f"{op.weight}+{_ZERO}", lambda: _raised(layer.weight))
+        zeros = [draft.store.number(n, UINT8) for n in (0, _ZERO)]
+        inputs = [draft.sheet.cast(x, UINT8).name, weight, *zeros]
         name = f"{op.name}/product"
         made = draft.sheet.node("ConvInteger", inputs, name, _paths(op), **geometry)
         draft.used("ConvInteger", op)
         return Tensor(made, INT32, draft.sheet, x.batched)
-    columns = draft.root.cast(weight, FLOAT)
+    columns = draft.root.cast(draft.root.stored(op.weight, layer.weight), FLOAT)
     if (layer.bound or 0) < EXACT_FLOAT:
         image = draft.sheet.cast(x, FLOAT)
         inputs = [image.name, columns.name]
@@ -189,14 +194,26 @@ def _settled(draft: Draft, op: Op, product: Tensor) -> Tensor:
     return Tensor(whole, INT32, draft.sheet, product.batched)
 
 
-def _in_bytes(layer: Layer) -> bool:
-    """Whether the integer kernels take a layer: activations of 0..128, weights int8."""
+def _conv_in_bytes(layer: Layer) -> bool:
+    """Whether ``ConvInteger`` takes a layer, its sums before the zero point is taken off too."""
+    if layer.span is None or layer.weight.dtype != np.int8:
+        return False
+    places = math.prod(layer.weight.shape[1:])
+    return _is_byte(layer.span, 255) and layer.span[1] * 255 * places < 2**31
+
+
+def _linear_in_bytes(layer: Layer) -> bool:
+    """Whether ``MatMulInteger`` takes a layer."""
     fits = layer.span is not None and _is_byte(layer.span) and (layer.bound or 0) < 2**31
     return fits and layer.weight.dtype == np.int8
 
 
-def _is_byte(span: tuple[int, int]) -> bool:
-    return span[0] >= 0 and span[1] <= _LARGEST_BYTE
+def _is_byte(span: tuple[int, int], largest: int = _LARGEST_BESIDE_SIGNED) -> bool:
+    return span[0] >= 0 and span[1] <= largest
+
+
+def _raised(weight: Array) -> Array:
+    return (weight.astype(np.int16) + _ZERO).astype(np.uint8)
 
 
 def _taps(weight: Array) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,10 @@ class Store:
         if known is not value and not _same(known, value):
             raise ValueError(f"two arrays are to be stored as `{name}`")
         return name
+
+    def once(self, name: str, make: Callable[[], Array]) -> str:
+        """Return the name under which an array is stored, which is made for the first user."""
+        return name if name in self.arrays else self.put(name, make())
 
     def protos(self) -> list[TensorProto]:
         """Return all of them for the file."""

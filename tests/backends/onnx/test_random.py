@@ -75,7 +75,7 @@ def test_answers_and_spikes_are_the_executors(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(drawn=DRAWN, peak=PEAKS, count=COUNTS)
 def test_many_random_networks(
     random_network: Networks, held: Callable[[Graph, Array], None], drawn: tuple[int, int, bool],
