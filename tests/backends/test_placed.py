@@ -95,6 +95,31 @@ def test_the_text_fits_the_screen_and_says_what_is_estimated() -> None:
     assert "placed: 8 cores on 1 chip of loihi2, 6.2 % of their cores" in words
 
 
+def test_every_step_event_and_the_fullest_links_can_be_read() -> None:
+    result = found(neurons_per_core=10)
+    assert result.run is not None
+    text = placed_text(result)
+    assert max(len(line) for line in text.splitlines()) <= 100
+    rows = [line.split() for line in text.splitlines()]
+    for step, (term, where) in enumerate(
+        zip(result.run.times.binding, result.run.times.where, strict=True)
+    ):
+        row = next(row for row in rows if row and row[0] == str(step))
+        assert " ".join(row).find(f"{term} {where}".strip()) > 0
+        assert f"{where} holds" in text or not where.startswith("core")
+    for event, times in result.run.events.items():
+        row = next(row for row in rows if row and row[0] == event)
+        assert row[1] == f"{times:,}"
+    (way, x, y), packets = next(result.run.ways.by_link())
+    line = next(line for line in text.splitlines() if line.startswith(f"{way} of tile {x},{y}"))
+    assert line.split()[-2:] == [f"{int(packets.max()):,}", f"{int(packets.sum()):,}"]
+    document = placed_document(result)["machine"]
+    assert sum(link["packets"] for link in document["links"]) == result.run.hops
+    assert all(0 < step["busy"] <= 1 for step in document["steps"])
+    longest = [max(step["terms"].values()) for step in document["steps"]]
+    assert longest == [step["time_ns"] for step in document["steps"]]
+
+
 def test_without_data_nothing_is_run() -> None:
     result = found(sample=False)
     assert result.run is None
