@@ -79,6 +79,7 @@ def inspect(model: str | None, list_archs: bool, dump: bool, **options: Any) -> 
     loaded = model_of(model, **options)
     with working("tracing"):
         checked = check_model(loaded)
+    show(*loaded.notes)
     result(dumped(checked.graph) if dump else inspect_text(checked))
 
 

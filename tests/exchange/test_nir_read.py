@@ -98,7 +98,7 @@ def test_lif_is_its_equation(tau: float, r: float, tmp_path: Path) -> None:
     ],
 )
 def test_each_framework_has_its_convention(
-    framework: str, fields: dict[str, float], wanted: tuple[Any, ...], tmp_path: Path
+    framework: str, fields: dict[str, Any], wanted: tuple[Any, ...], tmp_path: Path
 ) -> None:
     path = line(tmp_path / "a.nir", lif(**fields))
     op = neuron(load(path, framework=framework))

@@ -10,7 +10,8 @@ import numpy as np
 
 from snncc.backends.lava.mapping import POTENTIAL_BITS, STOCK_SHIFT, StockNeuron, stock_neuron
 from snncc.backends.netx.rules import NETX_BEYOND_FIELDS, NETX_CANNOT_SAY
-from snncc.diagnostics.core import Diagnostic, Rule, SnnccError
+from snncc.backends.refusals import Refusals
+from snncc.diagnostics.core import Rule
 from snncc.ir.domain import Grid, is_spike
 from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Type
 from snncc.ir.ops import Conv, IntegerNeuron, Linear, MaxPool, Permute, Reshape
@@ -72,13 +73,13 @@ def straight(graph: Graph) -> Straight:
     """Return an integer step graph as netx layers. Raises ``SnnccError`` with every reason."""
     walk = _Walk(graph)
     path = walk.path()
-    if walk.found:
-        raise SnnccError(*dict.fromkeys(walk.found))
+    if walk.refused:
+        raise walk.refused.error()
     stages = [walk.stage(*each) for each in path]
     flat = all(s.dense for s in stages)
     layers = [layer for s in stages for layer in walk.layers(s, flat=flat)]
-    if walk.found:
-        raise SnnccError(*dict.fromkeys(walk.found))
+    if walk.refused:
+        raise walk.refused.error()
     shape = graph.type_of(walk.input).shape
     return Straight(walk.input, shape if flat else spatial(shape), tuple(layers), walk.last)
 
@@ -101,11 +102,11 @@ class _Stage:
 
 
 class _Walk:
-    """Goes through a graph from the input to the last neurons; ``found`` is what it met."""
+    """Goes through a graph from the input to the last neurons; ``refused`` is what it met."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.found: list[Diagnostic] = []
+        self.refused = Refusals()
         self.input, self.last = "", ""
 
     def path(self) -> list[tuple[list[Op], IntegerNeuron]]:
@@ -131,7 +132,7 @@ class _Walk:
         for off in graph.of_kind("integer_neuron"):
             if off.name not in lined:
                 self._refuse(off, "it stands beside the line of layers: netx has no branches")
-        if not stages and not self.found:
+        if not stages and not self.refused:
             self._refuse(graph.ops[-1], "the network has no spiking neurons in integers")
         return stages
 
@@ -158,8 +159,8 @@ class _Walk:
         weighted = [op for op in between if isinstance(op, Conv | Linear)]
         pools = tuple(op for op in between if isinstance(op, MaxPool))
         if len(weighted) != 1:
-            message = f"{len(weighted)} weighted layers feed it, wanted one"
-            raise SnnccError(self._finding(neuron, message))
+            self._refuse(neuron, f"{len(weighted)} weighted layers feed it, wanted one")
+            raise self.refused.error()
         op = weighted[0]
         for view in between:
             self._check_view(view)
@@ -167,7 +168,8 @@ class _Walk:
         threshold = cast(Array, self.graph.weights[neuron.threshold])
         stock = stock_neuron(neuron, threshold, self.graph.steps)
         if isinstance(stock, str):
-            raise SnnccError(self._finding(neuron, stock))
+            self._refuse(neuron, stock)
+            raise self.refused.error()
         weight = cast(Array, self.graph.weights[op.weight]).astype(np.int64) << (op.shift + stock.k)
         bias = cast(Array, self.graph.weights[op.bias]) if op.bias else None
         dense = isinstance(op, Linear) and _fits_dense(weight) and not pools
@@ -256,10 +258,7 @@ class _Walk:
         )  # fmt: skip
 
     def _refuse(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY) -> None:
-        self.found.append(self._finding(op, message, rule))
-
-    def _finding(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY) -> Diagnostic:
-        return rule.at(op.source, f"`{op.name}`: {message}", op=op.kind)
+        self.refused.add(rule, op, message)
 
 
 _LINE = ("input", "repeat", "conv", "linear", "integer_neuron", "max_pool", "reshape", "permute",

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from snncc.backends.nir.rules import NIR_CANNOT_SAY
-from snncc.diagnostics.core import Diagnostic, SnnccError
+from snncc.backends.refusals import Refusals
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.ops import AvgPool, Conv, Input, Linear, Neuron, Output, Readout, Reshape, Scale
 from snncc.ir.timing import Timing, timings
@@ -54,8 +54,8 @@ def nir_nodes(graph: Graph) -> NirGraph:
     """Return a float step graph as NIR. Raises ``SnnccError`` with every reason why not."""
     writer = _Writer(graph)
     writer.run()
-    if writer.found:
-        raise SnnccError(*dict.fromkeys(writer.found))
+    if writer.refused:
+        raise writer.refused.error()
     return writer.made
 
 
@@ -64,7 +64,7 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.found: list[Diagnostic] = []
+        self.refused = Refusals()
         self.made = NirGraph()
         self._sources: dict[str, tuple[str, ...]] = {}
         self._mean = False
@@ -92,7 +92,7 @@ class _Writer:
 
     def refuse(self, op: Op, message: str) -> None:
         """Note why an op has no form."""
-        self.found.append(NIR_CANNOT_SAY.at(op.source, f"`{op.name}`: {message}", op=op.kind))
+        self.refused.add(NIR_CANNOT_SAY, op, message)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a value."""
@@ -134,7 +134,7 @@ class _Writer:
 
     def output(self, op: Op) -> None:
         """The end of the graph: one answer a time step."""
-        if not self._behind_time(op):
+        if timings(self.graph)[op.name] is not Timing.SAMPLE:
             self.refuse(op, "an answer for each time step: snncc reads back their sum")
         scale = cast(Output, op).scale
         for factor in np.unique(self.weight(scale)) if scale else ():
@@ -243,7 +243,7 @@ def _avg_pool(writer: _Writer, op: Op) -> Fields | None:
 def _reshape(writer: _Writer, op: Op) -> Fields | None:
     before, after = writer.shape(op.inputs[0]), cast(Reshape, op).shape
     if len(after) != 1:
-        writer.refuse(op, f"reshape from {before} to {after}: NIR flattens")
+        writer.refuse(op, "reshape to more than one axis: NIR flattens")
         return None
     return {
         "type": "Flatten", "input_type": np.array(before), "start_dim": 0,
