@@ -9,7 +9,7 @@ import click
 from snncc.cli.call import model_of, target_of
 from snncc.cli.options import MODEL_OPTIONS, all_of, form, meant, some_model, unknown_code
 from snncc.cli.progress import working
-from snncc.cli.screen import result, result_json
+from snncc.cli.screen import result, result_json, show
 
 
 @click.command()
