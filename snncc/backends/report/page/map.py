@@ -105,7 +105,7 @@ def _tip(name: str) -> Markup:
     arrow = element("path", d="M0,0L7,3.5L0,7z", class_="tip")
     marker = element(
         "marker", arrow, id=name, viewBox="0 0 7 7", refX="6.5", refY="3.5", markerWidth="7",
-        markerHeight="7", orient="auto",
+        markerHeight="7", orient="auto", markerUnits="userSpaceOnUse",
     )  # fmt: skip
     return element("defs", marker)
 

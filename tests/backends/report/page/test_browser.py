@@ -255,6 +255,8 @@ def test_light_and_dark_follow_the_system_and_the_button(opened: Opener, scheme:
 
 def test_it_prints_on_white_with_every_section(opened: Opener) -> None:
     page = opened(color_scheme="dark")
+    drawn(page, "rates-0")
+    assert not page.locator('[data-chart="rates-0"] .paper').is_visible()
     page.emulate_media(media="print")
     assert background(page) == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from snncc.artefact import Artefact, read_artefact, write_artefact
 from snncc.backends.report.page.gather import read_network
@@ -144,3 +145,13 @@ def test_what_is_no_artefact_is_refused(plain: Path, tmp_path: Path) -> None:
 
 def test_a_network_is_plain_data(network: Network) -> None:
     assert dataclasses.replace(network) == network
+
+
+def test_the_profile_fits_its_schema(plain: Path) -> None:
+    schemas = Path(__file__).parents[4] / "docs" / "schemas"
+    document = read_artefact(plain).documents["profile.json"]
+    schema = json.loads((schemas / "snncc.profile-1.json").read_text())
+    Draft202012Validator(schema).validate(document)
+    for key in schema["required"]:
+        fewer = {k: v for k, v in document.items() if k != key}
+        assert not Draft202012Validator(schema).is_valid(fewer), key
