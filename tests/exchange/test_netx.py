@@ -145,6 +145,19 @@ def test_what_is_read_back_computes_the_same(make: Callable[[], Graph], tmp_path
     np.testing.assert_array_equal(answer, values["y"])
 
 
+def test_events_stay_events_and_time_steps_can_be_given(tmp_path: Path) -> None:
+    graph = flat()
+    entry = ops.Input(name="x", shape=(20,), domain=dom.integers(0, 1), scale=1.0, varies=True)
+    events = replace(graph, ops=(entry, *graph.ops[1:]))
+    write_netx(events, tmp_path / "a.net")
+    model = load_model(str(tmp_path / "a.net"))
+    assert model.input_shape == (4, 20)
+    x = RANDOM.integers(0, 2, (4, 3, 20))
+    back = model.origin.graph()
+    np.testing.assert_array_equal(interpret(back, x)[back.ops[-1].name], interpret(events, x)["y"])
+    assert load_model(str(tmp_path / "a.net"), settings={"T": "2"}).input_shape == (2, 20)
+
+
 def test_a_file_of_others_has_notes_and_spike_counts(tmp_path: Path) -> None:
     graph = flat()
     x, values = ran(graph)

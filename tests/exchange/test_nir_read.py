@@ -283,6 +283,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "flatten": (
         lambda: nir.Flatten(np.array([4]), 1, -1), "SNN174", "`start_dim` is [1], of 1 dimensions"
     ),
+    "huge": (
+        lambda: nir.Conv1d(4, np.ones((1, 1, 1)), 1, 1 << 29, 1, 1, np.zeros(1)),
+        "SNN174", "wanted channels and 1 axes",
+    ),
     "pool": (
         lambda: nir.AvgPool2d(np.array([2, 2]), np.array([0, 2]), np.array([0, 0])),
         "SNN174", "`stride` is 0, 2: wanted 2 whole numbers of at least 1",
@@ -295,6 +299,12 @@ def test_what_has_no_step_form_is_refused(case: str, tmp_path: Path) -> None:
     make, code, reason = REFUSED[case]
     found, message = code_of(line(tmp_path / "a.nir", make()))
     assert (found, reason in message) == (code, True), message
+
+
+def test_values_too_large_to_compute_are_refused(tmp_path: Path) -> None:
+    wide = nir.Conv2d((4, 4), np.ones((1, 1, 1, 1)), 1, 1 << 19, 1, 1, np.zeros(1))
+    code, message = code_of(line(tmp_path / "a.nir", wide, shape=(1, 4, 4)))
+    assert (code, "too large to be computed" in message) == ("SNN174", True)
 
 
 def test_unknown_nodes_are_named(tmp_path: Path) -> None:

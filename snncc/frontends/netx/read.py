@@ -138,19 +138,24 @@ class _Reading:
         if float(np.prod(np.array(own, float))) > _MOST_INPUTS:
             raise write.fault(NOT_NETX, node, f"an input of shape {own} is too large")
         entry = Node("input", "input", node.fields)
-        name = write.emit(entry, ops.Input, shape=own, varies=write.reading.varies)
-        name = name if write.reading.varies else write.emit(entry, ops.Repeat, name)
-        if self._file.own is not None:
-            return write.scaled(entry, name, 1 / self._input_scale())
+        kept = self._kept_input()
+        varies = write.reading.varies if kept is None else bool(kept.varies)
+        name = write.emit(entry, ops.Input, shape=own, varies=varies)
+        name = name if varies else write.emit(entry, ops.Repeat, name)
+        if kept is not None:
+            return write.scaled(entry, name, 1 / (kept.scale or 1.0))
         if node.type != "input" or "neuron" not in node.fields:
             return name
         return self._fire(node, self._transformed(node, name))
 
-    def _input_scale(self) -> float:
-        text = cast(Tree, self._file.own).get("input")
-        entry = self._parsed(text, {}).ops[0]
-        scale = getattr(entry, "scale", None)
-        return float(scale) if scale else 1.0
+    def _kept_input(self) -> ops.Input | None:
+        """Return how snncc's own files read their input."""
+        if self._file.own is None:
+            return None
+        entry = cast(ops.Input, self._parsed(self._file.own.get("input"), {}).ops[0])
+        if entry.scale is not None and not 1e-30 < entry.scale < 1e30:
+            raise self._damaged("the scale of its input")
+        return entry
 
     def _transformed(self, node: Node, value: str) -> str:
         """Return ``weight x + bias``, which input layers add to the potential."""
@@ -300,6 +305,8 @@ class _Reading:
         for key in op.weight_fields:
             if fields[key] is not None:
                 fields[key] = weights[fields[key]].astype(np.float64)
+        if op.kind == "readout":
+            fields["steps"] = self._write.reading.steps
         scale = fields.pop("scale", None) if op.kind == "output" else None
         if scale is not None:
             axis = len(self._write.shape(inputs[0])) - 1
@@ -319,7 +326,7 @@ class _Reading:
         try:
             graph = parse(text if isinstance(text, str) else "", weights)
             entry, steps = graph.ops[0], graph.steps
-        except (IRError, ValueError, KeyError, IndexError, RecursionError, MemoryError) as error:
+        except (*_UNREADABLE, RecursionError, MemoryError) as error:
             raise self._damaged(f"{error}") from None
         if entry.kind != "input" or graph.level != "step" or len(graph.of_kind("input")) != 1:
             raise self._damaged("it does not begin with its input")
@@ -333,6 +340,7 @@ class _Reading:
         return fault(NOT_NETX, path, f"`{path}`: the group `snncc` cannot be read: {reason[:80]}")
 
 
+_UNREADABLE = (IRError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _MOST_INPUTS = 1 << 26
 _LARGEST = 1 << 24
 """The largest whole number up to which 32-bit floats have them all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,8 +46,11 @@ class Writer:
         made = op(name=name, inputs=inputs, source=Source(node.path, self.file), **attributes)
         try:
             self.types[name] = made.infer(tuple(self.types[i] for i in inputs), self.weights)
-        except (IRError, IndexError, ValueError) as error:
+        except (IRError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise self.fault(self.wrong, node, f"{error}") from error
+        if math.prod(self.shape(name)) > _MOST_VALUES:
+            message = f"it makes a value of shape {self.shape(name)}, too large to be computed"
+            raise self.fault(self.wrong, node, message)
         self.ops.append(made)
         return name
 
@@ -115,3 +119,4 @@ class Writer:
 _BESIDE = frozenset({"add", "scale", "batch_norm", "repeat", "readout"})
 """Kinds of which a node may make one beside the op that has its name."""
 _WIDEST = 1 << 20
+_MOST_VALUES = 1 << 28
