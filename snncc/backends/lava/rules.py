@@ -177,9 +177,10 @@ LAVA_DL_MISSING = rule(
     Fails:
 
     ```python
+    from pathlib import Path
     from snncc.backends.lava.netx import run_netx
 
-    run_netx("model.net", frames, steps=4)
+    run_netx(Path("model.net"), frames, steps=4)
     ```
 
     Works without lava-dl:
