@@ -246,3 +246,22 @@ def test_the_command_ends_with_2_and_one_diagnostic(
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err.count("error[SNN160]") == 1
+
+
+@pytest.mark.parametrize("operator", ["Add", "Mul"])
+def test_arithmetic_without_end(operator: str, saved: Save) -> None:
+    """As deep as Python's stack, or a potential to the power of 2**600."""
+    nodes = [
+        helper.make_node("Constant", [], ["one"], value_float=1.0),
+        helper.make_node("Greater", ["x", "one"], ["above"]),
+        helper.make_node("Cast", ["above"], ["s"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["x", "s"], ["v0"]),
+        *(helper.make_node(operator, [f"v{i}", f"v{i}"], [f"v{i + 1}"]) for i in range(600)),
+        helper.make_node("Greater", ["v600", "one"], ["again"]),
+        helper.make_node("Cast", ["again"], ["y"], to=TensorProto.FLOAT),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "main", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    path = saved(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+    assert guarded(["check", str(path)]) == 1
