@@ -7,7 +7,7 @@
 Method. Each network gets a process of its own with one thread. It is built with random weights
 whose layers of neurons fire at about 12 % (`networks.py`), brought into integers with its linear
 chains merged, as `snncc compile` does (but for `:unmerged`), and run on one image of noise. Then
-are timed:
+are timed, in seconds of processor time:
 
 - map: cutting, merging and seating, with the measured spikes as traffic
 - check: the independent checker, which has to find nothing
@@ -85,16 +85,16 @@ def measure(name: str, target_name: str) -> Row:
     graph = on_cores(integers(name, target), target)
     shape = graph.type_of(graph.of_kind("input")[0].name).shape
     net = net_of(graph)
-    start = time.perf_counter()
+    start = time.process_time()
     activity = activity_of(net, np.random.default_rng(0).random(shape))
     traffic = {value: (sent != 0).mean(axis=0) for value, sent in activity.sent.items()}
-    laps = [time.perf_counter()]
+    laps = [time.process_time()]
     placement = place(graph, target, traffic)
-    laps.append(time.perf_counter())
+    laps.append(time.process_time())
     usage = require_placement(graph, placement, target)
-    laps.append(time.perf_counter())
+    laps.append(time.process_time())
     run = run_machine(net, placement, streamed(net, activity), target)
-    laps.append(time.perf_counter())
+    laps.append(time.process_time())
     seconds = [round(b - a, 1) for a, b in itertools.pairwise(laps)]
     return {
         "target": target_name, "neurons": sum(p.neurons for p in net.populations),
@@ -166,26 +166,28 @@ def markdown(rows: dict[str, Row]) -> str:
     method = (__doc__ or "").partition("Method. ")[2]
     head = (
         "network", "neurons", "cores", "chips", "neurons, mean", "weights, mean / fullest",
-        "input axons, fullest", "operations", "bound by", "step ms", "sample ms", "samples/s",
-        "latency steps", "latency ms", "map s", "check s", "machine s", "peak GB",
+        "all memory, mean / fullest", "input axons, fullest", "operations", "bound by", "step ms",
+        "sample ms", "samples/s", "latency steps", "latency ms", "map s", "check s", "machine s",
+        "peak GB",
     )  # fmt: skip
     lines = [
         "# Published networks on chips\n",
         "Made by `python benchmarks/mapping.py`. What the words mean: [mapping.md](mapping.md).\n",
         method.strip() + "\n",
         "| " + " | ".join(head) + " |",
-        "| --- |" + " ---: |" * 7 + " --- |" + " ---: |" * 9,
+        "| --- |" + " ---: |" * 8 + " --- |" + " ---: |" * 9,
     ]
     return "\n".join([*lines, *(_row(name, row) for name, row in rows.items())]) + "\n"
 
 
 def _row(name: str, row: Row) -> str:
     uses, seconds = row["uses"], row["seconds"]
-    weights = uses["synaptic_memory_bytes_per_core"]
+    weights, memory = (uses[f"{name}_bytes_per_core"] for name in ("synaptic_memory", "memory"))
     cells = (
         name, f"{row['neurons']:,}", f"{row['cores']:,}", str(row["chips"]),
         f"{100 * uses['neurons_per_core'][0]:.0f} %",
-        f"{100 * weights[0]:.0f} / {100 * weights[1]:.0f} %", f"{row['axons_in']:,}",
+        f"{100 * weights[0]:.0f} / {100 * weights[1]:.0f} %",
+        f"{100 * memory[0]:.0f} / {100 * memory[1]:.0f} %", f"{row['axons_in']:,}",
         f"{row['operations'] / 1e9:.2f} G", f"{row['binding']}, {row['busiest']}",
         f"{row['step_ms']:.2f}", f"{row['sample_ms']:.2f}", f"{1000 / row['sample_ms']:.0f}",
         str(row["latency_steps"]), f"{row['latency_steps'] * row['step_ms']:.0f}",
