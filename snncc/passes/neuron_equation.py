@@ -19,7 +19,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from snncc.passes.polynomial import ONE, Polynomial
-from snncc.passes.recurrence import POTENTIAL, SPIKE, Affine, Arithmetic, Chain, Firing
+from snncc.passes.recurrence import POTENTIAL, SPIKE, TOO_LARGE, Affine, Arithmetic, Chain, Firing
 
 Currents = tuple[tuple[str, Fraction], ...]
 
@@ -193,6 +193,8 @@ def _hold_same_thresholds(firings: tuple[Firing, ...]) -> None:
 
 def _update(polynomial: Polynomial, at: str) -> Update:
     """Return the terms of a potential. Raises ``NearMissError`` where there are others."""
+    if polynomial is TOO_LARGE:
+        raise NearMissError("it is made of more terms than that of any neuron", at)
     names = {(POTENTIAL,), (SPIKE,), tuple(sorted((POTENTIAL, SPIKE))), ONE}
     currents = []
     for monomial, factor in polynomial.items():

@@ -14,6 +14,7 @@ from snncc.passes.neuron_equation import Currents, Equation, NearMissError
 from snncc.passes.recurrence import Arithmetic, Chain
 
 _SAMPLES = 24
+_ARITHMETIC = ("add", "mask", "scale", "compare")
 
 
 def prove(arithmetic: Arithmetic, chain: Chain, neuron: Equation) -> None:
@@ -82,18 +83,32 @@ class _Trial:
         return Fraction(self.dice.randint(-64, 192), 64) * abs(self.neuron.threshold or Fraction(1))
 
     def _value(self, name: str) -> Fraction:
-        if name not in self.values:
-            self.values[name] = self._computed(name)
+        waiting = [name]
+        while waiting:
+            each = waiting[-1]
+            known = each in self.values or self.arithmetic.number(each) is not None
+            missing = [] if known else self._missing(each)
+            waiting += missing
+            if not missing:
+                waiting.pop()
+                if each not in self.values:
+                    self.values[each] = self._computed(each)
         return self.values[name]
+
+    def _missing(self, name: str) -> list[str]:
+        """Return the inputs of arithmetic whose values are not known yet."""
+        op = self.arithmetic.ops[name]
+        inputs = op.inputs if op.kind in _ARITHMETIC else ()
+        return [each for each in inputs if each not in self.values]
 
     def _computed(self, name: str) -> Fraction:
         number = self.arithmetic.number(name)
         if number is not None:
             return number
         op: Any = self.arithmetic.ops[name]
-        if op.kind not in ("add", "mask", "scale", "compare"):
+        if op.kind not in _ARITHMETIC:
             raise NearMissError(f"`{name}` enters the potential by another way", name)
-        x, *others = (self._value(each) for each in op.inputs)
+        x, *others = (self.values[each] for each in op.inputs)
         if op.kind == "add":
             return x + others[0]
         if op.kind == "mask":

@@ -15,6 +15,16 @@ Polynomial: TypeAlias = Mapping[Monomial, Fraction]
 
 ONE: Monomial = ()
 
+MOST_TERMS = 1024
+"""Terms of a polynomial; a neuron's update has a few, and one for each of its currents."""
+
+MOST_FACTORS = 16
+"""Names in a term; a neuron's update has two."""
+
+
+class TooLargeError(ArithmeticError):
+    """A polynomial has more terms than that of any neuron."""
+
 
 def constant(value: Fraction) -> Polynomial:
     """Return a number as a polynomial."""
@@ -27,11 +37,11 @@ def atom(name: str) -> Polynomial:
 
 
 def plus(a: Polynomial, b: Polynomial) -> Polynomial:
-    """Return ``a + b``."""
+    """Return ``a + b``. Raises ``TooLargeError``."""
     total = dict(a)
     for monomial, factor in b.items():
         total[monomial] = total.get(monomial, Fraction(0)) + factor
-    return {monomial: factor for monomial, factor in total.items() if factor}
+    return _held({monomial: factor for monomial, factor in total.items() if factor})
 
 
 def scaled(a: Polynomial, factor: Fraction) -> Polynomial:
@@ -40,12 +50,20 @@ def scaled(a: Polynomial, factor: Fraction) -> Polynomial:
 
 
 def times(a: Polynomial, b: Polynomial, spikes: Collection[str]) -> Polynomial:
-    """Return ``a b``, where the names in ``spikes`` are 0 or 1."""
+    """Return ``a b``, where the names in ``spikes`` are 0 or 1. Raises ``TooLargeError``."""
+    if len(a) * len(b) > MOST_TERMS:
+        raise TooLargeError
     total: Polynomial = {}
     for left, x in a.items():
         for right, y in b.items():
             total = plus(total, {_product(left, right, spikes): x * y})
     return total
+
+
+def _held(a: Polynomial) -> Polynomial:
+    if len(a) > MOST_TERMS or max(map(len, a), default=0) > MOST_FACTORS:
+        raise TooLargeError
+    return a
 
 
 def _product(left: Monomial, right: Monomial, spikes: Collection[str]) -> Monomial:

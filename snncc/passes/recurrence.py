@@ -6,7 +6,7 @@ potential that was computed from this one's potential and spike: that is what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -19,6 +19,9 @@ from snncc.passes.polynomial import Polynomial
 
 POTENTIAL, SPIKE = "%h", "%s"
 """Names of the potential and the spike of the step before; no op is called so."""
+
+_LONGEST_PATH = 64
+"""Additions and factors in a row between a potential and its comparison; code has a few."""
 
 _ELEMENTWISE = ("add", "scale", "mask", "compare", "batch_norm")
 
@@ -53,6 +56,9 @@ class Answer(NamedTuple):
         return self.factor == 1 and self.offset == 0
 
 
+TOO_LARGE: Polynomial = {}
+"""Stands for an update of more terms than any neuron has."""
+
 Reach: TypeAlias = frozenset[tuple[Firing, Literal["potential", "spike"]]]
 
 
@@ -67,19 +73,20 @@ class Arithmetic:
 
     def number(self, name: str) -> Fraction | None:
         """Return the number that a value is in all its places, None where it is computed."""
+        views = []
+        while name not in self._numbers and self.ops[name].kind in ("expand", "reshape"):
+            views.append(name)
+            (name,) = self.ops[name].inputs
         if name not in self._numbers:
-            op = self.ops[name]
-            if op.kind in ("expand", "reshape"):
-                self._numbers[name] = self.number(op.inputs[0])
-            else:
-                found = uniform(self.weights, op)
-                self._numbers[name] = None if found is None else Fraction(found)
+            found = uniform(self.weights, self.ops[name])
+            self._numbers[name] = None if found is None else Fraction(found)
+        self._numbers.update(dict.fromkeys(views, self._numbers[name]))
         return self._numbers[name]
 
     def affine_path(self, name: str) -> list[Affine]:
         """Return a value as an affine function of itself, of what it is made of, and so on down."""
         path = [Affine(name, Fraction(1), Fraction(0))]
-        while (below := self._affine(*path[-1])) is not None:
+        while len(path) < _LONGEST_PATH and (below := self._affine(*path[-1])) is not None:
             path.append(below)
         return path
 
@@ -185,14 +192,13 @@ class Arithmetic:
 
         A potential is made of itself alone: what it was computed from is ``origin``.
         """
-        if name not in self._reach:
-            if name in self.firings:
-                own: Reach = frozenset((f, "potential") for f in self.firings[name])
-                self._reach[name] = own
-            elif name in self.answers:
-                self._reach[name] = frozenset({(self.answers[name].firing, "spike")})
+        for each in self._in_order(name, self._reach, self._looks_behind):
+            if each in self.firings:
+                self._reach[each] = frozenset((f, "potential") for f in self.firings[each])
+            elif each in self.answers:
+                self._reach[each] = frozenset({(self.answers[each].firing, "spike")})
             else:
-                self._reach[name] = self.origin(name)
+                self._reach[each] = self.origin(each)
         return self._reach[name]
 
     def origin(self, name: str) -> Reach:
@@ -204,6 +210,30 @@ class Arithmetic:
                 found |= self.reach(each)
         return found
 
+    def _looks_behind(self, name: str) -> bool:
+        """Whether a value is no potential and no spike, but made of some."""
+        known = name in self.firings or name in self.answers
+        return not known and self.ops[name].kind in _ELEMENTWISE
+
+    def _in_order(
+        self, name: str, known: Container[str], opens: Callable[[str], bool]
+    ) -> list[str]:
+        """Return what is not ``known`` of a value and of what it is made of, inputs first.
+
+        Values that ``opens`` says no to are not looked behind.
+        """
+        found: dict[str, None] = {}
+        waiting = [(name, False)]
+        while waiting:
+            each, ready = waiting.pop()
+            if ready:
+                found[each] = None
+            elif each not in known and each not in found:
+                waiting.append((each, True))
+                inputs = self.ops[each].inputs if opens(each) else ()
+                waiting += ((i, False) for i in inputs)
+        return list(found)
+
     def polynomial(self, name: str, before: Firing) -> Polynomial:
         """Return how a potential is made of the potential and the spike of the step before.
 
@@ -212,11 +242,16 @@ class Arithmetic:
         return self._combined(self.ops[name], before, {})
 
     def _term(self, name: str, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
-        if name not in known:
-            known[name] = self._new_term(name, before, known)
+        def opens(each: str) -> bool:
+            return self._atom(each, before) is None
+
+        for each in self._in_order(name, known, opens):
+            atom = self._atom(each, before)
+            known[each] = self._combined(self.ops[each], before, known) if atom is None else atom
         return known[name]
 
-    def _new_term(self, name: str, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
+    def _atom(self, name: str, before: Firing) -> Polynomial | None:
+        """Return a value that is not looked behind; None for arithmetic on the step before."""
         if name == before.potential:
             return poly.atom(POTENTIAL)
         if name in self.answers and self.answers[name].firing == before:
@@ -228,7 +263,7 @@ class Arithmetic:
         depends = any(firing == before for firing, _ in self.reach(name))
         if not depends or name in self.answers or name in self.firings:
             return poly.atom(name)
-        return self._combined(self.ops[name], before, known)
+        return None
 
     def _combined(self, op: Any, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
         terms = [self._term(each, before, known) for each in op.inputs]
@@ -326,9 +361,16 @@ def _befores(arithmetic: Arithmetic, firing: Firing) -> list[Firing]:
     return both or [f for f in again if place != Source()]
 
 
+def _update(arithmetic: Arithmetic, firing: Firing, before: Firing) -> Polynomial:
+    try:
+        return arithmetic.polynomial(firing.potential, before)
+    except poly.TooLargeError:
+        return TOO_LARGE
+
+
 def _chain(arithmetic: Arithmetic, first: Firing, after: Mapping[Firing, list[Firing]]) -> Chain:
     firings, updates = [first], []
     while len(following := after.get(firings[-1], [])) == 1:
-        updates.append(arithmetic.polynomial(following[0].potential, firings[-1]))
+        updates.append(_update(arithmetic, following[0], firings[-1]))
         firings.append(following[0])
     return Chain(tuple(firings), tuple(updates))

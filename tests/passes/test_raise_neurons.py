@@ -332,3 +332,40 @@ def test_a_spike_that_is_compared(factor: float, threshold: float, kinds: list[s
     gathered = run_passes(result.graph, [GatherSteps(), Canonicalise()]).graph
     assert not gathered.of_kind("foreign", "compare")
     assert sorted({op.kind for op in gathered.ops}) == sorted(kinds)
+
+
+def two_steps(between: Callable[[Code, str], str]) -> Graph:
+    """Two comparisons; what the second potential is made of is in between."""
+    code = Code()
+    h = code.at(0)
+    first = code.fires(h)
+    second = code.fires(code.add(between(code, hard(code, h, first)), code.at(1)))
+    return code.done([first, second])
+
+
+@pytest.mark.parametrize("operator", ["square", "sums"])
+def test_arithmetic_that_explodes_is_given_up(operator: str) -> None:
+    """A potential to the power of 2**40, and one of 2**40 terms."""
+
+    def explodes(code: Code, v: str) -> str:
+        for _ in range(40):
+            factor = v if operator == "square" else code.add(code.at(2), v)
+            v = code.put(ops.Mask, v, factor)
+        return v
+
+    (message,) = said(two_steps(explodes))
+    assert message == "it is made of more terms than that of any neuron"
+
+
+def test_arithmetic_of_any_length_is_followed() -> None:
+    """Longer than Python's own stack is deep."""
+
+    def long(code: Code, v: str) -> str:
+        for _ in range(1500):
+            v = code.scale(v, 0.9995)
+        return v
+
+    result = raised(two_steps(long))
+    assert result.diagnostics == ()
+    (neuron,) = result.graph.of_kind("neuron")
+    assert neuron.attributes()["tau"] == pytest.approx(1 / (1 - 0.9995**1500))
