@@ -152,6 +152,21 @@ def potential_values(network: Network, layer: Layer) -> list[dict[str, Any]]:
     return found
 
 
+_THRESHOLD = (
+    {
+        "data": {"values": [{"at": 1}]},
+        "mark": {"type": "rule", "strokeDash": [5, 3], "strokeWidth": 1.5},
+        "encoding": {"x": field("at", "quantitative")},
+    },
+    {
+        "data": {"values": [{"at": 1, "word": "fires →"}]},
+        "mark": {"type": "text", "align": "left", "dx": 5, "y": 9},
+        "encoding": {"x": field("at", "quantitative"), "text": {"field": "word"}},
+    },
+)
+"""A line at the threshold, and what lies beyond it."""
+
+
 def potentials_chart(network: Network, layer: int = 0) -> Spec:
     """Return how potentials are spread against the threshold, before and after quantization."""
     bars = {
@@ -179,26 +194,14 @@ def potentials_chart(network: Network, layer: int = 0) -> Spec:
             ],
         },
     }
-    threshold = {
-        "data": {"values": [{"at": 1, "word": "threshold: fires"}]},
-        "mark": {"type": "rule", "strokeDash": [5, 3], "strokeWidth": 1.5},
-        "encoding": {"x": field("at", "quantitative")},
-    }
-    word = {
-        "data": {"values": [{"at": 1, "word": "fires →"}]},
-        "mark": {"type": "text", "align": "left", "dx": 5, "y": 9},
-        "encoding": {"x": field("at", "quantitative"), "text": {"field": "word"}},
-    }
     spec = chart(
         potential_values(network, network.layers[layer]), name="potentials", width=HALF, height=200
     )
-    return {**spec, "layer": [bars, threshold, word]}
+    return {**spec, "layer": [bars, *_THRESHOLD]}
 
 
-def timeline_chart(machine: Machine) -> Spec:
-    """Return the terms of each step's time; the one that binds is the step's."""
-    terms = list(machine.steps[0].terms) if machine.steps else []
-    values = [
+def _times(machine: Machine) -> list[dict[str, Any]]:
+    return [
         {
             "step": number,
             "term": term,
@@ -209,18 +212,18 @@ def timeline_chart(machine: Machine) -> Spec:
         for number, step in enumerate(machine.steps)
         for term, ns in step.terms.items()
     ]
+
+
+def timeline_chart(machine: Machine) -> Spec:
+    """Return the terms of each step's time; the one that binds is the step's."""
+    terms = list(machine.steps[0].terms) if machine.steps else []
     return chart(
-        values,
+        _times(machine),
         name="timeline",
         height=200,
         mark={"type": "bar"},
         encoding={
-            "x": field(
-                "step",
-                "ordinal",
-                "step of the chip, in a stream of samples",
-                axis={"labelAngle": 0},
-            ),
+            "x": field("step", "ordinal", "step of the chip", axis={"labelAngle": 0}),
             "xOffset": field("term", "nominal", sort=terms),
             "y": field("us", "quantitative", "time, µs (estimated)"),
             "color": field(

@@ -56,7 +56,28 @@ def _card(fact: Fact) -> Markup:
 
 def network_section(networks: Networks) -> Markup:
     """Return the network maps with their legend, and the products as a table."""
-    legend = element(
+    return _section(
+        "network",
+        "Network",
+        element(
+            "p",
+            "The step graph: what happens in one time step for one sample. A block opens "
+            "and closes; an operation shows what is known of it.",
+            class_="soft",
+        ),
+        _map_tools(),
+        _sides(networks, map_section),
+        [
+            tables.folded(
+                _titled("All products as a table", networks, n), tables.products_table(each)
+            )
+            for n, each in enumerate(networks)
+        ],
+    )
+
+
+def _map_tools() -> Markup:
+    return element(
         "div",
         _choice("colour", "Colour by", (("verdict", "verdict"), ("cost", "cost")), "verdict"),
         element("button", "Open all blocks", type="button", data_blocks="open"),
@@ -76,24 +97,6 @@ def network_section(networks: Networks) -> Markup:
             class_="legend by-cost",
         ),
         class_="tools",
-    )
-    return _section(
-        "network",
-        "Network",
-        element(
-            "p",
-            "The step graph: what happens in one time step for one sample. A block opens "
-            "and closes; an operation shows what is known of it.",
-            class_="soft",
-        ),
-        legend,
-        _sides(networks, map_section),
-        [
-            tables.folded(
-                _titled("All products as a table", networks, n), tables.products_table(each)
-            )
-            for n, each in enumerate(networks)
-        ],
     )
 
 
@@ -160,10 +163,6 @@ def energy_section(networks: Networks) -> Markup:
             "energy", "Energy", element("p", "Nothing was priced: compile with --data.")
         )
     first = "counted-45nm" if "counted-45nm" in models else models[0]
-    known = {e.model: e for n in networks for e in n.energies}
-    constants = [
-        tables.constants_table(e.constants, f"Constants of {model}") for model, e in known.items()
-    ]
     return _section(
         "energy",
         "Energy",
@@ -192,8 +191,13 @@ def energy_section(networks: Networks) -> Markup:
             for n, each in enumerate(networks)
         ],
         tables.folded("What each model leaves out", tables.left_out(networks)),
-        tables.folded("Constants of the energy models, with their sources", constants),
+        tables.folded("Constants of the energy models, with their sources", _constants(networks)),
     )
+
+
+def _constants(networks: Networks) -> list[Markup]:
+    known = {e.model: e.constants for n in networks for e in n.energies}
+    return [tables.constants_table(c, f"Constants of {model}") for model, c in known.items()]
 
 
 def chip_section(networks: Networks) -> Markup:
