@@ -19,7 +19,6 @@ RULE_MODULES = (
     "snncc.backends.nir.rules",
     "snncc.backends.onnx.rules",
     "snncc.backends.report.page.rules",
-    "snncc.backends.report.page.rules",
     "snncc.cli.rules",
     "snncc.energy.rules",
     "snncc.execute.rules_of_data",
