@@ -287,6 +287,8 @@ class _Reading:
         """Append what snncc's own files keep of all that is behind the last spikes."""
         stored = own.get("weights")
         weights = _arrays(stored) if isinstance(stored, Mapping) else {}
+        if not all(np.isfinite(each).all() for each in weights.values()):
+            raise self._damaged("weights that are not finite")
         head = self._parsed(own.get("head"), weights)
         renamed = {head.ops[0].name: value}
         write = self._write
@@ -310,12 +312,14 @@ class _Reading:
         scale = fields.pop("scale", None) if op.kind == "output" else None
         if scale is not None:
             axis = len(self._write.shape(inputs[0])) - 1
-            inputs = (self._scaled(node, inputs[0], np.atleast_1d(scale), axis),)
+            inputs = (self._scaled(node, inputs[0], scale.reshape(-1), axis),)
         return self._write.emit(node, type(op), *inputs, **fields)
 
     def _scaled(self, node: Node, value: str, scale: Array, axis: int) -> str:
         if scale.size == 1:
             return self._write.scaled(node, value, float(scale[0]))
+        if axis < 0 or scale.size != self._write.shape(value)[axis]:
+            raise self._damaged("the scale of its answer")
         ones = np.ones(scale.shape)
         return self._write.emit(
             node, ops.BatchNorm, value, gamma=scale, beta=None, mean=0 * ones, var=ones, eps=0.0,
