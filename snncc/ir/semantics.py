@@ -90,13 +90,18 @@ def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Ar
     return spikes if op.norm == 1.0 else spikes / op.norm, h, after
 
 
+def count_type(levels: int) -> type[np.signedinteger[Any]]:
+    """Return the integers that hold counts of 0 to ``levels``."""
+    return np.int8 if levels <= np.iinfo(np.int8).max else np.int32
+
+
 def _fire(op: Neuron, h: Array) -> Array:
-    """Return how many spikes each neuron fires at potential ``h``, as int8."""
+    """Return how many spikes each neuron fires at potential ``h``."""
     if op.levels == 1:
         return (h > op.v_threshold if op.strict else h >= op.v_threshold).astype(np.int8)
     clipped = np.clip(h / op.v_threshold, 0, op.levels)
     counts = np.rint(clipped) if op.rounding == "half_even" else np.floor(clipped + 0.5)
-    return counts.astype(np.int8)
+    return counts.astype(count_type(op.levels))
 
 
 def integer_neuron_step(
@@ -113,7 +118,7 @@ def integer_neuron_step(
     else:
         h = shift_toward_zero(u * ((1 << DECAY_BITS) - op.decay), DECAY_BITS) + current
     levels = [threshold] if op.levels == 1 else list(threshold)
-    spikes = sum((h >= level).astype(np.int8) for level in levels)
+    spikes = sum((h >= level).astype(count_type(op.levels)) for level in levels)
     taken = threshold if unit is None else unit
     after = np.where(spikes > 0, 0, h) if op.reset == "hard" else h - taken * spikes
     return np.asarray(spikes), h, after

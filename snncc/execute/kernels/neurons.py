@@ -15,6 +15,7 @@ import numpy as np
 from snncc.execute.kernels.jit import compiled, share_out
 from snncc.execute.kernels.memory import chunk_of
 from snncc.ir.graph import Array
+from snncc.ir.semantics import count_type
 
 _HALF = 2048
 _BITS = 12
@@ -49,8 +50,9 @@ class Rule(NamedTuple):
 class Fired(NamedTuple):
     """What a layer did, int64: all but ``spikes`` is ``[T, B]``.
 
-    ``spikes`` is int8 ``[T, B, M]``; ``fired`` are the spikes of a sample, ``active`` the neurons
-    whose current is not zero, ``lowest`` and ``highest`` the potentials at the compare.
+    ``spikes`` is ``[T, B, M]``, of the type ``count_type``; ``fired`` are the spikes of a sample,
+    ``active`` the neurons whose current is not zero, ``lowest`` and ``highest`` the potentials at
+    the compare.
     """
 
     spikes: Array
@@ -68,7 +70,7 @@ def fire(current: Current, rule: Rule, steps: int, total: Array) -> Fired:
     samples, neurons = current.x.shape[1:]
     chunk = chunk_of(rule.rows.shape[1])
     chunks = -(-neurons // chunk)
-    spikes = np.empty((steps, samples, neurons), np.int8)
+    spikes: Array = np.empty((steps, samples, neurons), count_type(len(rule.rows) - 2))
     stats = np.zeros((4, steps, samples, chunks), np.int64)
 
     def work(first: int, stop: int) -> None:

@@ -14,6 +14,7 @@ from snncc.execute.kernels.jit import compiled, share_out
 from snncc.execute.kernels.memory import CHUNK
 from snncc.ir.graph import Array
 from snncc.ir.ops import Neuron
+from snncc.ir.semantics import count_type
 
 
 class _Equation(NamedTuple):
@@ -46,7 +47,7 @@ def fire(op: Neuron, x: Array, steps: int) -> tuple[Array, Array, Array]:
     )
     samples, neurons = x.shape[1:]
     chunks = -(-neurons // CHUNK)
-    spikes = np.empty((steps, samples, neurons), np.int8)
+    spikes: Array = np.empty((steps, samples, neurons), count_type(op.levels))
     stats = np.zeros((2, steps, samples, chunks), np.int64)
 
     def work(first: int, stop: int) -> None:

@@ -44,7 +44,7 @@ def rule_of(op: IntegerNeuron, rows: Array, kind: type) -> neurons.Rule:
 @settings(max_examples=60, deadline=None)
 @given(
     decay=st.sampled_from([0, 1, 1000, 2047, 2048, 4095, 4096]),
-    levels=st.integers(1, 4),
+    levels=st.one_of(st.integers(1, 4), st.just(200)),
     reset=st.sampled_from(["hard", "soft"]),
     shift=st.integers(0, 9),
     wide=st.booleans(),
@@ -130,6 +130,7 @@ NEURONS = (
     Neuron(name="n", inputs=("x",), tau=None, v_reset=None, v_subtract=0.4),
     Neuron(name="n", inputs=("x",), tau=None, v_reset=None, levels=4),
     Neuron(name="n", inputs=("x",), tau=2.0, v_reset=None, levels=4, rounding="half_up"),
+    Neuron(name="n", inputs=("x",), tau=None, v_reset=None, v_threshold=0.01, levels=300),
 )
 
 
