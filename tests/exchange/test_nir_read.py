@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -332,3 +333,38 @@ def test_conventions_are_told_in_words() -> None:
     )
     assert said[4] == "exp(-1 s / tau), spikes at the threshold, reset by the threshold"
     assert reading_of({"framework": "norse", "dt": "0.002"}).convention.tau_unit_s == 500.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "found"),
+    [
+        ({"v_threshold": [1.0, -1.0, 1.0]}, "SNN176", "thresholds from -1"),
+        ({"v_threshold": [1.0, 2.0]}, "SNN174", "`r` has shape (3,), `v_threshold` (2,)"),
+    ],
+)
+def test_neurons_that_differ_have_thresholds_above_zero_and_of_one_shape(
+    fields: dict[str, list[float]], code: str, found: str, tmp_path: Path
+) -> None:
+    path = line(tmp_path / "m.nir", nir.IF(np.ones(3), np.ones(3), np.zeros(3)), shape=(3,))
+    with h5py.File(path, "a") as file:
+        for name, values in fields.items():
+            del file[f"node/nodes/n0/{name}"]
+            file[f"node/nodes/n0/{name}"] = np.array(values)
+    with pytest.raises(SnnccError) as caught:
+        load(path)
+    assert caught.value.diagnostics[0].rule.code == code
+    assert found in str(caught.value)
+
+
+def test_two_nodes_of_one_path_are_refused(tmp_path: Path) -> None:
+    path = line(tmp_path / "m.nir", nir.Flatten(np.array([3])), shape=(3,))
+    with h5py.File(path, "a") as file:
+        nodes = file["node/nodes"]
+        inner = nodes.create_group("sub")
+        inner["type"] = "NIRGraph"
+        inner["edges"] = np.array([["input", "output"]], dtype=object)
+        for name, kind in (("input", "Input"), ("output", "Output")):
+            inner[f"nodes/{name}/type"] = kind
+        nodes["sub.input/type"] = "Flatten"
+    with pytest.raises(SnnccError, match=r"two nodes are called `sub\.input`"):
+        load(path)

@@ -77,6 +77,8 @@ def _flattened(
         if fields["type"] == "NIRGraph":
             yield from _flattened(path, fields, place, nodes)
             ends[name] = _ends(path, fields, place)
+        elif place in nodes:
+            raise fault(NOT_NIR, path, f"`{path}`: two nodes are called `{place}`")
         else:
             nodes[place] = Node(place, cast(str, fields["type"]), fields)
             ends[name] = (place, place)

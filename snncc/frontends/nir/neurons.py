@@ -12,6 +12,7 @@ import numpy as np
 
 from snncc.frontends.nir.file import Node
 from snncc.frontends.nir.write_steps import Writer
+from snncc.frontends.rules_of_nir import NOT_NIR
 from snncc.ir import ops
 from snncc.ir.graph import Array
 
@@ -75,7 +76,9 @@ def _neuron(write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float 
     if _uniform(r) and _uniform(level):
         theta, factor = float(level.flat[0]), gain(float(r.flat[0]))
     else:
-        factors = _by_channel(write, node, x, r / level, reset)
+        if level.min() <= 0:
+            raise write.beyond(node, f"its neurons differ, with thresholds from {level.min():g}")
+        factors = _by_channel(write, node, x, _quotient(write, node, r, level), reset)
         x, theta, factor = write.scaled_by_channel(node, x, factors), 1.0, gain(1.0)
     if theta <= (reset or 0.0):
         raise write.beyond(node, f"its threshold {theta:g} is not above its reset {reset or 0:g}")
@@ -108,6 +111,14 @@ def same(write: Writer, node: Node, name: str) -> float:
 
 def _uniform(values: Array) -> bool:
     return values.size > 0 and bool(np.all(values == values.flat[0]))
+
+
+def _quotient(write: Writer, node: Node, r: Array, level: Array) -> Array:
+    """Return ``r / level``; one of them may have one value for all. Raises ``SnnccError``."""
+    if r.shape != level.shape and 1 not in (r.size, level.size):
+        message = f"`r` has shape {r.shape}, `v_threshold` {level.shape}"
+        raise write.fault(NOT_NIR, node, message)
+    return np.asarray(r / level)
 
 
 def _by_channel(write: Writer, node: Node, x: str, factors: Array, reset: float | None) -> Array:
