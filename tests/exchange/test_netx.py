@@ -257,6 +257,16 @@ def test_what_netx_cannot_say_is_refused(case: str, tmp_path: Path) -> None:
     assert not (tmp_path / "a.net").exists()
 
 
+def put(file: Any, name: str, value: Any) -> None:
+    del file[name]
+    file[name] = value
+
+
+def many_outputs(file: Any) -> None:
+    put(file, "layer/1/weight", np.arange(12) - 3)
+    put(file, "layer/1/shape", np.array([1 << 20, 1 << 20, 1 << 20, 16]))
+
+
 FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
     "no layers": (lambda f: f.move("layer", "other"), "SNN183"),
     "a gap": (lambda f: f.move("layer/1", "layer/7"), "SNN183"),
@@ -264,6 +274,13 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
     "not a number": (
         lambda f: f["layer/1/weight"].write_direct(np.full((12, 20), np.nan, np.float32)), "SNN106"
     ),
+    "a threshold that is none": (
+        lambda f: put(f, "layer/1/neuron/vThMant", np.nan), "SNN106"
+    ),
+    "a head that is no number": (
+        lambda f: f["snncc/weights"].create_dataset("w", data=np.nan), "SNN106"
+    ),
+    "more outputs than can be counted": (many_outputs, "SNN183"),
     "odd beyond 7 bits": (
         lambda f: f["layer/1/weight"].write_direct(
             np.array([[-1, *[201] * 19]] * 12, np.float32)

@@ -6,6 +6,7 @@ A stock neuron computes ``v' = rz(v (4096 - dv) / 4096) + 64 (X + b)`` and fires
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from snncc.frontends.hdf5 import Leaf, Tree, fault, read_tree
 from snncc.frontends.model import Model, read_model
 from snncc.frontends.netx.rules import ASSUMED_NETX, NETX_UNREAD, NOT_NETX
 from snncc.frontends.nir.conventions import reading_of
-from snncc.frontends.nir.file import Node, numbers, text
+from snncc.frontends.nir.file import Node, check_finite, numbers, text
 from snncc.frontends.nir.write_steps import Writer
-from snncc.frontends.rules_of_files import BAD_SETTING, NOT_FINITE
+from snncc.frontends.rules_of_files import BAD_SETTING
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Source, without_dead
 from snncc.ir.text import parse
@@ -75,18 +76,12 @@ def _opened(path: Path) -> _File:
         if not isinstance(fields, Mapping) or not isinstance(kind, str):
             raise fault(NOT_NETX, path, f"`{path}` has no layer {index} with a type")
         nodes.append(Node(f"layer.{index}", kind, fields))
-        _check_numbers(path, nodes[-1])
+        check_finite(path, nodes[-1])
+        config = fields.get("neuron")
+        if isinstance(config, Mapping):
+            check_finite(path, Node(f"layer.{index}.neuron", kind, config))
     own = tree.get("snncc")
     return _File(path, tuple(nodes), _steps(tree), own if isinstance(own, Mapping) else None)
-
-
-def _check_numbers(path: Path, node: Node) -> None:
-    for name, value in node.fields.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            wrong = int(np.count_nonzero(~np.isfinite(value)))
-            if wrong:
-                message = f"`{node.path}.{name}`: {wrong} of {value.size} values are not finite"
-                raise SnnccError(NOT_FINITE.at(Source(node.path, path.as_posix()), message))
 
 
 def _steps(tree: Tree) -> int | None:
@@ -132,10 +127,8 @@ class _Reading:
             raise write.fault(
                 NOT_NETX, node, "nothing says how large its input is", "--input-shape"
             )
-        own = shape or write.integers(
-            node, "shape", max(1, write.array(node, "shape").size), least=1
-        )
-        if float(np.prod(np.array(own, float))) > _MOST_INPUTS:
+        own = shape or write.integers(node, "shape", self._rank(node), least=1)
+        if math.prod(own) > _MOST_INPUTS:
             raise write.fault(NOT_NETX, node, f"an input of shape {own} is too large")
         entry = Node("input", "input", node.fields)
         kept = self._kept_input()
@@ -161,7 +154,7 @@ class _Reading:
         """Return ``weight x + bias``, which input layers add to the potential."""
         write = self._write
         factor, offset = (
-            float(self._whole(node, name).reshape(-1)[0]) if name in node.fields else default
+            self._number(node, name) if name in node.fields else default
             for name, default in (("weight", 64.0), ("bias", 0.0))
         )
         shape = write.shape(value)
@@ -200,12 +193,11 @@ class _Reading:
         write = self._write
         shape = write.shape(value)
         if len(shape) != 1:
-            size = int(np.prod(shape))
             row = Node(f"{node.path}.flatten", node.type, node.fields)
-            value = write.emit(row, ops.Reshape, value, shape=(size,))
+            value = write.emit(row, ops.Reshape, value, shape=(math.prod(shape),))
         weight = self._whole(node, "weight")
         if weight.ndim == 1:
-            outputs = int(np.prod(write.integers(node, "shape", self._rank(node), least=1)))
+            outputs = math.prod(write.integers(node, "shape", self._rank(node), least=1))
             weight = weight.reshape(outputs, -1) if weight.size % outputs == 0 else weight
         if weight.ndim != 2 or 0 in weight.shape:
             raise write.fault(NOT_NETX, node, f"`weight` has shape {weight.shape}")
@@ -218,6 +210,7 @@ class _Reading:
         )
 
     def _rank(self, node: Node) -> int:
+        """Return how many axes a layer says that it has."""
         return max(1, self._write.array(node, "shape").size)
 
     def _whole(self, node: Node, name: str) -> Array:
@@ -227,6 +220,14 @@ class _Reading:
             message = f"`{name}` reaches {np.abs(values).max():.4g}, wanted {_LARGEST} at most"
             raise self._write.fault(NOT_NETX, node, message)
         return values.astype(np.float32)
+
+    def _number(self, node: Node, name: str) -> float:
+        """Return a field of one whole number. Raises ``SnnccError``."""
+        values = self._whole(node, name)
+        if values.size != 1:
+            message = f"`{name}` of an input has {values.size} values, wanted one"
+            raise self._write.fault(NOT_NETX, node, message)
+        return float(values.flat[0])
 
     def _bias(self, node: Node, channels: int) -> Array | None:
         if "bias" not in node.fields:
@@ -287,13 +288,14 @@ class _Reading:
         """Append what snncc's own files keep of all that is behind the last spikes."""
         stored = own.get("weights")
         weights = _arrays(stored) if isinstance(stored, Mapping) else {}
+        check_finite(self._file.path, Node("snncc.weights", "head", weights))
         if not all(np.isfinite(each).all() for each in weights.values()):
             raise self._damaged("weights that are not finite")
         head = self._parsed(own.get("head"), weights)
         renamed = {head.ops[0].name: value}
         write = self._write
-        if write.shape(value) != head.type_of(head.ops[0].name).shape:
-            shape = head.type_of(head.ops[0].name).shape
+        shape = cast(ops.Input, head.ops[0]).shape
+        if write.shape(value) != shape:
             node = Node("head", "head", {})
             renamed[head.ops[0].name] = write.emit(node, ops.Reshape, value, shape=shape)
         for op in head.ops[1:]:

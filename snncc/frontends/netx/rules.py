@@ -10,8 +10,8 @@ NOT_NETX = rule(
     Severity.ERROR,
     """
     The file is HDF5, but what is in it is no netx network: no group `layer` of layers numbered from
-    0, a layer without its type or its weights, shapes that do not meet, weights that are no whole
-    numbers.
+    0, a layer without its type or its weights, shapes that do not meet, numbers beyond 2**24.
+    Weights lose what they have behind the point, as lava-dl reads them.
 
     Fails, for a NIR file under another name:
 

@@ -51,8 +51,8 @@ def read_nodes(path: Path) -> NirFile:
         raise fault(NOT_NIR, path, f"`{path}` is no NIR graph: it has no group `node` of that type")
     nodes: dict[str, Node] = {}
     edges = list(_flattened(path, top, "", nodes))
-    for place in nodes.values():
-        _check_finite(path, place)
+    for node in nodes.values():
+        check_finite(path, node)
     linked = _linked(path, nodes, edges)
     metadata = top.get("metadata")
     ordered = tuple(linked[name] for name in _order(path, linked))
@@ -119,7 +119,8 @@ def _edges(path: Path, graph: Tree, prefix: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _check_finite(path: Path, node: Node) -> None:
+def check_finite(path: Path, node: Node) -> None:
+    """Raise ``SnnccError`` where numbers of a node, not of groups in it, are infinite or none."""
     for name, value in node.fields.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             continue
