@@ -45,10 +45,11 @@ def _tally(
     for n in range(first, stop):
         for place in range(x.shape[1]):
             row = x[n, place]
-            value, events = 0, 0
+            value, events = 0, np.int32(0)
             for c in range(len(row)):
                 value += abs(row[c])
-                events += 1 if row[c] != 0 else 0
+            for c in range(len(row)):
+                events = np.int32(events + (row[c] != 0))
             found[0, n] += value
             found[1, n] += events
             found[2, n] += value * fan_out[place]
@@ -60,16 +61,20 @@ def _along_rows(x: Array, found: Array, first: int, stop: int) -> None:  # pragm
     for n in range(first, stop):
         for head in range(x.shape[1]):
             for i in range(x.shape[2]):
-                events = 0
-                for k in range(x.shape[3]):
-                    events += 1 if x[n, head, i, k] != 0 else 0
+                row, events = x[n, head, i], np.int32(0)
+                for k in range(len(row)):
+                    events = np.int32(events + (row[k] != 0))
                 found[n, head, i] = events
 
 
 @compiled
 def _along_columns(x: Array, found: Array, first: int, stop: int) -> None:  # pragma: no cover
+    events = np.empty(x.shape[3], np.int32)
     for n in range(first, stop):
         for head in range(x.shape[1]):
+            events[:] = 0
             for i in range(x.shape[2]):
-                for k in range(x.shape[3]):
-                    found[n, head, k] += 1 if x[n, head, i, k] != 0 else 0
+                row = x[n, head, i]
+                for k in range(len(row)):
+                    events[k] += row[k] != 0
+            found[n, head] = events
