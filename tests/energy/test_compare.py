@@ -68,6 +68,18 @@ def test_what_is_not_spike_driven_is_the_cause() -> None:
     )
 
 
+def test_events_of_a_chip_cost_the_same_whatever_their_value() -> None:
+    """A model of events has no price of a MAC: the reason is how many events there are."""
+    found = compare_document(*({**each, "events": {}} for each in (A, B)))
+    assert sentence(found).endswith(
+        "1 layer of B reads no spikes but int[0..2]: 8.000 k events, priced alike whatever their "
+        "value."
+    )
+    told = " ".join(compare_text(found).split())
+    assert "their 8.000 k events are priced alike whatever their value." in told
+    assert "papers' convention" not in told
+
+
 def test_the_sentence_is_the_same_from_either_side() -> None:
     there, back = (sentence(compare_document(*pair)) for pair in ((A, B), (B, A)))
     swapped = back.translate(str.maketrans("AB", "BA"))

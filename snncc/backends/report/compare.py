@@ -21,6 +21,8 @@ COLUMNS = (
     "difference_mj", "ratio",
 )  # fmt: skip
 _SHOWN = 3
+_PRICED = "priced so"
+_WHATEVER = "priced alike whatever their value"
 
 
 def compare_text(document: Document) -> str:
@@ -83,10 +85,12 @@ def _why(document: Document, kind: str, less: str, more: str) -> str:
     if kind in (ON_COUNTS, ON_REALS):
         layers = document["not_spike_driven"][more.lower()]
         reads = list(dict.fromkeys(layer["reads"] for layer in layers))
+        then = ", so that each of their operations multiplies"
+        if _by_events(document):
+            then = f": {si(sum(layer['mac'] for layer in layers))} events, {_WHATEVER}"
         return (
             f"{count_of(len(layers), 'layer')} of {more} {_verb(layers)} no spikes but "
-            f"{', '.join(reads[:_SHOWN])}{' ...' if len(reads) > _SHOWN else ''}, so that each of "
-            f"their operations multiplies"
+            f"{', '.join(reads[:_SHOWN])}{' ...' if len(reads) > _SHOWN else ''}{then}"
         )
     row = next(row for row in document["kinds"] if row["kind"] == kind)
     low, high = row[less.lower()], row[more.lower()]
@@ -100,6 +104,11 @@ def _why(document: Document, kind: str, less: str, more: str) -> str:
     return f"{work}, where spikes reach weights at {rates[0]} and {rates[1]}"
 
 
+def _by_events(document: Document) -> bool:
+    """Whether the model prices what took place on a chip, where no operation is a MAC."""
+    return "events" in document["a"]
+
+
 def _verb(layers: list[Any]) -> str:
     return "reads" if len(layers) == 1 else "read"
 
@@ -109,11 +118,12 @@ def _remarks(document: Document) -> Iterator[str]:
     for side in "ab":
         layers = document["not_spike_driven"][side]
         if layers:
-            mac = sum(layer["mac"] for layer in layers)
+            mac = si(sum(layer["mac"] for layer in layers))
+            then = f"operations are MACs in the papers' convention, and are {_PRICED}"
             yield (
                 f"{side.upper()} is not spike-driven: {count_of(len(layers), 'layer')} "
-                f"{_verb(layers)} what is no spike; their {si(mac)} operations are MACs in the "
-                "papers' convention, and are priced so."
+                f"{_verb(layers)} what is no spike; their {mac} "
+                f"{f'events are {_WHATEVER}' if _by_events(document) else then}."
             )
     ways = [document[side]["operations"] for side in "ab"]
     if ways[0] != ways[1]:

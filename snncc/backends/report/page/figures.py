@@ -73,8 +73,25 @@ def _refusal(name: str | None, known: list[str]) -> SnnccError:
     close = get_close_matches(name or "", known, n=1)
     meant = f", did you mean `{close[0]}`?" if close else ""
     found = f"there is no figure `{name}`{meant}" if name else "--figure NAME is wanted"
-    hint = f"one of {', '.join(known)}" if known else "this artefact has none: compile with --data"
+    hint = f"one of {_grouped(known)}" if known else "this artefact has none: compile with --data"
     return SnnccError(UNKNOWN_FIGURE.at(Source(), found, hint=hint))
+
+
+def _grouped(known: Sequence[str]) -> str:
+    """Return the names, each layer once: ``rates; raster: or potentials: with lif, ...``."""
+    ends: dict[str, list[str]] = {}
+    for name in known:
+        start, _, end = name.partition(":")
+        ends.setdefault(start, []).append(end)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for start, of in ends.items():
+        alike.setdefault(tuple(of), []).append(start)
+    whole = ", ".join(alike.pop(("",), []))
+    parts = (
+        f"{' or '.join(f'{start}:' for start in starts)} with {', '.join(of)}"
+        for of, starts in alike.items()
+    )
+    return "; ".join([*([whole] if whole else []), *parts])
 
 
 _RULES = (

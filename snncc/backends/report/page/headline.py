@@ -65,7 +65,9 @@ def _accuracy(network: Network) -> Fact:
     if not known:
         notes = (same,) if network.samples else ("compiled without data",)
         return Fact("Accuracy", "not measured", notes)
-    shown = " → ".join(f"{100 * known[k]:.2f} %" for k in ("float", "integer") if k in known)
+    shown = " → ".join(
+        f"{100 * known[k]:.2f}\N{NO-BREAK SPACE}%" for k in ("float", "integer") if k in known
+    )
     return Fact("Accuracy, float → integer", shown, (same, "on the data it was compiled with"))
 
 

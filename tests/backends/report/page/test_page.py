@@ -173,6 +173,9 @@ def test_an_unknown_figure_lists_all(network: Network, name: str | None, told: s
     (found,) = caught.value.diagnostics
     assert told in found.message
     assert "timeline" in found.hint
+    paths = [layer.path for layer in network.layers]
+    assert f"raster: or potentials: with {', '.join(paths)}" in found.hint
+    assert found.hint.count(paths[-1]) == 1
 
 
 def test_figures_of_hostile_names_are_text(network: Network) -> None:
