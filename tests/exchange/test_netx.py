@@ -278,7 +278,7 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
         lambda f: put(f, "layer/1/neuron/vThMant", np.nan), "SNN106"
     ),
     "a head that is no number": (
-        lambda f: f["snncc/weights"].create_dataset("w", data=np.nan), "SNN106"
+        lambda f: f.create_dataset("snncc/weights/w", data=np.nan), "SNN106"
     ),
     "more outputs than can be counted": (many_outputs, "SNN183"),
     "odd beyond 7 bits": (

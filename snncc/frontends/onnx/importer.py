@@ -27,8 +27,10 @@ from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
 
 Made: TypeAlias = "Value | list[Value] | None"
 
-_FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError)
-"""What torch raises where arguments do not meet."""
+_FAULTS = (
+    RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, AssertionError, StopIteration,
+)  # fmt: skip
+"""What torch and the converters raise where arguments do not meet."""
 
 
 class Importer:

@@ -105,7 +105,9 @@ def _check_opset(place: Place, model: onnx.ModelProto) -> None:
 
 def flattened(place: Place, model: onnx.ModelProto) -> tuple[Node, ...]:
     """Return the nodes of the graph, calls of the file's own functions written out."""
-    functions = {(f.domain, f.name): f for f in model.functions}
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    if len(functions) != len(model.functions):
+        raise place.damaged("two functions have one name")
     return tuple(_Inliner(place, functions).nodes(model.graph.node))
 
 
@@ -128,7 +130,7 @@ def read_in_bodies(nodes: Iterable[Node]) -> Iterator[str]:
 class _Inliner:
     """Writes out calls of functions; ``count`` is how many nodes there are so far."""
 
-    def __init__(self, place: Place, functions: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(self, place: Place, functions: Mapping[tuple[str, str, str], Any]) -> None:
         self.place = place
         self.functions = functions
         self.count = 0
@@ -145,7 +147,7 @@ class _Inliner:
             self.count += 1
             if self.count > limits.MOST_NODES:
                 raise self.place.too_large(f"has more than {limits.MOST_NODES:,} nodes")
-            function = self.functions.get((proto.domain, proto.op_type))
+            function = self.functions.get((proto.domain, proto.op_type, proto.overload))
             if function is None:
                 yield self._node(proto, names, given, prefix)
             else:
@@ -180,6 +182,8 @@ class _Inliner:
                 continue
             if attribute.type == onnx.AttributeProto.GRAPH:
                 bodies[each.name] = attribute.g
+                if names is not None and not _stands_alone(attribute.g, frozenset()):
+                    raise self._open_body(proto)
             else:
                 attributes[each.name] = _value(attribute)
         return Node(
@@ -192,6 +196,25 @@ class _Inliner:
             bodies=bodies,
             hints={each.key: each.value for each in proto.metadata_props},
         )
+
+    def _open_body(self, proto: onnx.NodeProto) -> SnnccError:
+        called = short(proto.name or proto.op_type)
+        message = f"node `{called}`: its body reads what is of the function around it"
+        hint = "write the functions out first: `onnx.inliner.inline_local_functions`"
+        return self.place.fault(rules.UNSUPPORTED_OP, message, hint, called)
+
+
+def _stands_alone(body: onnx.GraphProto, outside: frozenset[str]) -> bool:
+    """Whether a body reads nothing but what it makes, takes or stores, and ``outside``."""
+    stored = {each.name for each in (*body.input, *body.initializer)}
+    known = outside | stored | {name for node in body.node for name in node.output} | {""}
+    attributes = [each for node in body.node for each in node.attribute]
+    return (
+        known.issuperset(name for node in body.node for name in node.input)
+        and known.issuperset(each.name for each in body.output)
+        and not any(each.ref_attr_name for each in attributes)
+        and all(_stands_alone(each.g, known) for each in attributes if each.HasField("g"))
+    )
 
 
 class _Names(dict[str, str]):

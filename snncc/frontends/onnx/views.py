@@ -186,9 +186,9 @@ def _slice(c: Importer, node: Node, x: Inputs) -> Any:
 
 def _gather(c: Importer, node: Node, x: Inputs) -> Any:
     axis, index = node.attributes.get("axis", 0), x[1]
-    if isinstance(x[0], Static) and isinstance(index, Static) and not index.shape:
-        return c.aten("select.int", x[0], axis, c.ints(index, "index")[0])
-    places = c.ints(index, "index")
+    places, size = c.ints(index, "index"), x[0].shape[axis]
+    if any(not -size <= n < size for n in places):
+        raise c.fault_of_file(f"it takes a place beyond the {size} of axis {axis}")
     if not index.shape:
         return c.aten("select.int", x[0], axis, places[0])
     if len(index.shape) > 1 or len(places) > limits.MOST_AXES * 100:

@@ -128,6 +128,72 @@ def test_functions_that_call_themselves(sound: onnx.ModelProto, saved: Save) -> 
     )  # fmt: skip
 
 
+def called(function: onnx.FunctionProto, sound: onnx.ModelProto) -> onnx.ModelProto:
+    """Put a call of a function of the file in front of a network."""
+    sound.functions.append(function)
+    sound.opset_import.append(helper.make_opsetid("local", 1))
+    for node in sound.graph.node:
+        node.input[:] = ["called" if name == "x" else name for name in node.input]
+    call = helper.make_node("F", ["x"], ["called"], "call", domain="local")
+    call.overload = function.overload
+    sound.graph.node.insert(0, call)
+    return sound
+
+
+def function(*nodes: onnx.NodeProto, overload: str = "") -> onnx.FunctionProto:
+    opsets = [helper.make_opsetid("", 17)]
+    made = helper.make_function("local", "F", ["x"], ["r"], list(nodes), opsets)
+    made.overload = overload
+    return made
+
+
+def test_a_body_that_reads_what_is_of_the_function_around_it(
+    sound: onnx.ModelProto, saved: Save
+) -> None:
+    """The network has an ``x`` of its own, which is not what the body means."""
+    answer = helper.make_tensor_value_info("o", TensorProto.FLOAT, None)
+    body = helper.make_graph([helper.make_node("Neg", ["x"], ["o"])], "body", [], [answer])
+    truth = helper.make_tensor("t", TensorProto.BOOL, [], [True])
+    nodes = (
+        helper.make_node("Constant", [], ["t"], value=truth),
+        helper.make_node("If", ["t"], ["r"], "choice", then_branch=body, else_branch=body),
+    )
+    code, message = refusal(saved(called(function(*nodes), sound)))
+    assert code == "SNN122"
+    assert message == "node `choice`: its body reads what is of the function around it"
+
+
+def test_functions_of_one_name_are_told_apart_by_their_overload(
+    sound: onnx.ModelProto, saved: Save
+) -> None:
+    made = called(function(helper.make_node("Neg", ["x"], ["r"]), overload="a"), sound)
+    made.functions.append(function(helper.make_node("Relu", ["x"], ["r"]), overload="b"))
+    kinds = {op.kind for op in load_model(str(saved(made))).origin.graph().ops}
+    assert "foreign" not in kinds
+    made.functions.append(made.functions[0])
+    assert "two functions have one name" in refusal(saved(made))[1]
+
+
+@pytest.mark.parametrize(
+    ("operator", "numbers", "said"),
+    [
+        ("Gather", [0, 4], "it takes a place beyond the 4 of axis 1"),
+        ("Unsqueeze", [0, 0], "the operator `Unsqueeze` fails"),
+    ],
+)
+def test_numbers_that_do_not_meet_a_shape(
+    operator: str, numbers: list[int], said: str, sound: onnx.ModelProto, saved: Save
+) -> None:
+    stored = numpy_helper.from_array(np.array(numbers, np.int64), "numbers")
+    sound.graph.initializer.append(stored)
+    axis: dict[str, Any] = {"axis": 1} if operator == "Gather" else {}
+    node = helper.make_node(operator, ["x", "numbers"], ["z"], "odd", **axis)
+    sound.graph.node.insert(0, node)
+    code, message = refusal(saved(sound))
+    assert code == "SNN160"
+    assert said in message
+
+
 def test_a_loop_of_absurd_length(saved: Save) -> None:
     text = """
         <ir_version: 8, opset_import: ["" : 17]>
