@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from snncc.artefact import DAMAGED_ARTEFACT, Artefact, read_artefact
 from snncc.backends.report.build import SCHEMA as REPORT
+from snncc.backends.report.page.agree import require_fit, require_numbers
 from snncc.backends.report.page.graph import nodes_of
 from snncc.backends.report.page.network import (
     Chip,
@@ -35,13 +37,16 @@ from snncc.passes.spike_causes import shown
 
 Document = Mapping[str, Any]
 
+_MISREAD = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+"""What comes of documents of another form than expected."""
+
 
 def read_network(path: Path) -> Network:
     """Return what a page shows of an artefact. Raises ``SnnccError`` where it cannot be used."""
     artefact = read_artefact(path)
     try:
         return network_of(artefact)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as fault:
+    except _MISREAD as fault:
         reason = f"the key {fault} is missing" if isinstance(fault, KeyError) else str(fault)
         message = f"`{path}` holds documents that this version does not read: {reason}"
         hint = "compile the model again"
@@ -50,6 +55,12 @@ def read_network(path: Path) -> Network:
 
 def network_of(artefact: Artefact) -> Network:
     """Return what a page shows of an artefact; ``KeyError`` and such where a document lacks it."""
+    network = _network(artefact)
+    require_fit(network)
+    return network
+
+
+def _network(artefact: Artefact) -> Network:
     report = _of_schema(artefact, "report.json", REPORT) or {}
     profile = _of_schema(artefact, PROFILE, PROFILED) or {}
     written = artefact.floating or artefact.integer
@@ -85,6 +96,7 @@ def network_of(artefact: Artefact) -> Network:
 
 def _of_schema(artefact: Artefact, name: str, schema: str) -> Document | None:
     document = artefact.documents.get(name)
+    require_numbers(document)
     if document is not None and document["schema"] != schema:
         raise ValueError(f"{name} has schema {document['schema']!r}, wanted {schema!r}")
     return document
@@ -149,7 +161,7 @@ def _layers(integer: Graph, quality: Document, profile: Document) -> Iterator[La
             name=op.name,
             path=op.source.module or op.name,
             shape=shape,
-            neurons=_size(shape),
+            neurons=math.prod(shape),
             rate=_number(rate),
             exact=bool(known.get("exact")),
             equal_spikes=_number(known.get("equal_spikes")),
@@ -225,15 +237,13 @@ def _chip(artefact: Artefact, report: Document, profile: Document) -> Chip | Non
         for u in stands["uses"]
     )  # fmt: skip
     ran, loads = stands["machine"], profile.get("machine")
-    machine = None if ran is None or loads is None else _machine(ran, loads, len(cores))
+    machine = None if ran is None or loads is None else _machine(ran, loads)
     return Chip(cores, placement.chips, placement.chip_columns, uses, machine)
 
 
-def _machine(ran: Document, loads: Document, cores: int) -> Machine:
+def _machine(ran: Document, loads: Document) -> Machine:
     terms = {str(k): _floats(v) for k, v in loads["terms"].items()}
     found = {str(k): tuple(v) for k, v in loads["cores"].items()}
-    if any(len(v if k.endswith("_core") else v[0]) != cores for k, v in found.items()):
-        raise ValueError("the loads are not of the cores of the placement")
     return Machine(
         steps=tuple(
             Step(
@@ -270,13 +280,6 @@ def _made_of(manifest: Document) -> Iterator[tuple[str, str]]:
             yield key, ", ".join(f"{k} {v}" for k, v in value.items())
         else:
             yield key, str(value)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
 
 
 def _number(value: Any) -> float | None:

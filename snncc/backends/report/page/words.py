@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from snncc.backends.report.table import energy
 
 
@@ -18,18 +20,19 @@ def percent_of(share: float) -> str:
 
 def duration(ns: float) -> str:
     """Return a time in the unit in which it reads best: ``4.82 ms``."""
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns:.3g} ns"
+    return _in_units(ns, (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1)))
 
 
 def bits(number: int) -> str:
     """Return an amount of memory: ``95.2 kbit``."""
-    for unit, size in (("Mbit", 1e6), ("kbit", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number} bit"
+    return _in_units(number, (("Gbit", 1e9), ("Mbit", 1e6), ("kbit", 1e3), ("bit", 1)))
+
+
+def _in_units(value: float, units: Sequence[tuple[str, float]]) -> str:
+    """Return a value in the first of these units, largest first, of which it rounds to one."""
+    unit, size = next((u for u in units if value >= 0.9995 * u[1]), units[-1])
+    scaled = value / size
+    return f"{scaled:,.0f} {unit}" if scaled >= 999.5 else f"{scaled:.3g} {unit}"
 
 
 def letter_of(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ def rewritten(path: Path, place: Path, change: Callable[[dict[str, Any]], None])
     documents = json.loads(json.dumps(dict(artefact.documents)))
     change(documents)
     kept = {k: v for k, v in artefact.manifest.items() if k in ("model", "target", "options")}
-    write_artefact(place, Artefact(artefact.integer, artefact.floating, documents, kept))
+    texts = {n: d if isinstance(d, str) else json.dumps(d) for n, d in documents.items()}
+    write_artefact(place, Artefact(artefact.integer, artefact.floating, texts, kept))
     return place
 
 
@@ -123,6 +125,40 @@ def test_documents_of_another_form_are_refused(
 ) -> None:
     place = rewritten(plain, tmp_path / "bad", lambda d: d.update({document: value}))
     assert told in str(refusal(place))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        ("report.json/time_steps", math.inf, "out of range"),
+        ("report.json/same_answer", math.nan, "out of range"),
+        ("report.json/samples", 10**400, "out of range"),
+        ("report.json/timing/interval", 0, "interval"),
+        ("profile.json/labels", [-math.inf], "out of range"),
+        ("profile.json/bins/per_threshold", 0, "bins"),
+        ("profile.json/energies/0/precision", "fp7", "no total in fp7"),
+        ("profile.json/layers/0/shown", [], "not of its neurons"),
+        ("profile.json/layers/0/spikes", "x", "not of its neurons"),
+        ("profile.json/layers/0", {"name": "nobody"}, "not of its neurons"),
+        ("profile.json/layers/1/float_spikes", [["1"]], "not of its neurons"),
+        ("profile.json/machine/cores/operations", [[1]], "not of the cores"),
+        ("profile.json/machine/cores/neurons_per_core", {}, "not of the cores"),
+        ("profile.json/machine/links", [["up", 0, 0, [1]]], "leads up"),
+        ("profile.json/machine/mesh/rows/value", 0, "0 rows"),
+    ],
+)
+def test_documents_that_do_not_fit_together_are_refused(
+    plain: Path, tmp_path: Path, place: str, value: Any, told: str
+) -> None:
+    *way, last = (int(key) if key.isdecimal() else key for key in place.split("/"))
+
+    def change(documents: dict[str, Any]) -> None:
+        at: Any = documents
+        for key in way:
+            at = at[key]
+        at[last] = value
+
+    assert told in str(refusal(rewritten(plain, tmp_path / "bad", change)))
 
 
 def test_loads_of_other_cores_are_refused(plain: Path, tmp_path: Path) -> None:
