@@ -42,6 +42,7 @@ def read_exported(path: Path, asked: Asked) -> Model:
         raise fault(rules.PICKLED_CODE, path, message, hint)
     program = _loaded(path)
     sizes = _input_sizes(path, program)
+    _check_asked(path, sizes, asked)
     if all(isinstance(n, int) for n in sizes):
         imported = import_program(program)
     else:
@@ -97,6 +98,18 @@ def _input_sizes(path: Path, program: ExportedProgram) -> tuple[Any, ...]:
     return tuple(inputs[0].shape)
 
 
+def _check_asked(path: Path, sizes: tuple[Any, ...], asked: Asked) -> None:
+    """Raise ``SnnccError`` where ``--input-shape`` is not what the program says."""
+    own = [n if isinstance(n, int) else None for n in sizes[1:]]
+    if asked.shape is None:
+        return
+    known = len(own) == len(asked.shape)
+    if not known or any(n not in (None, m) for n, m in zip(own, asked.shape, strict=True)):
+        text = "x".join("?" if n is None else str(n) for n in own)
+        message = f"--input-shape says {'x'.join(map(str, asked.shape))}, the program has {text}"
+        raise fault(rules.UNKNOWN_INPUT, path, message)
+
+
 def _module_of(program: ExportedProgram) -> nn.Module:
     """Return the program as a module that can be put into the mode that it always is in."""
     module = program.module()
@@ -106,7 +119,7 @@ def _module_of(program: ExportedProgram) -> nn.Module:
 
 def _example(path: Path, sizes: tuple[Any, ...], asked: Asked) -> torch.Tensor:
     """Return a batch for a program that leaves sizes open; the user says all but the first."""
-    if asked.shape is not None and len(asked.shape) == len(sizes) - 1:
+    if asked.shape is not None:
         return torch.zeros(BATCH, *asked.shape)
     if not all(isinstance(n, int) for n in sizes[1:]):
         message = f"nothing says how large the input is: the program has {sizes}"

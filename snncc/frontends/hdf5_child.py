@@ -118,7 +118,7 @@ class _Reader:
         return np.asarray(data[()])
 
     def _claim(self, data: Any, place: str) -> None:
-        """Count the bytes that a data set takes in memory. Raises ``SnnccError``."""
+        """Count the bytes that a data set takes in memory. Raises ``RefusedError``."""
         self._bytes += math.prod(data.shape) * data.dtype.itemsize
         chunk = math.prod(data.chunks or ()) * data.dtype.itemsize
         if max(self._bytes, chunk) > MOST_BYTES:
@@ -142,17 +142,20 @@ class _Reader:
         if data.id.get_num_chunks() != math.prod(grid):
             raise self._refused("damaged", f"`{place}` claims values that are not stored")
         if _DEFLATE in used:
-            self._unpacked(data, place)
+            self._unpacked(data, place, 1 << used.index(_DEFLATE))
 
-    def _unpacked(self, data: Any, place: str) -> None:
-        """Unpack every part of a data set in pieces, and see that none is larger than it says."""
+    def _unpacked(self, data: Any, place: str, skipped: int) -> None:
+        """Unpack every part of a data set in pieces, and see that none is larger than it says.
+
+        ``skipped`` is the bit of a part's mask that says that it is not packed.
+        """
         part = math.prod(data.chunks) * data.dtype.itemsize
         for index in range(data.id.get_num_chunks()):
             stored = data.id.get_chunk_info(index)
             if stored.size > self._size:
                 raise self._refused("damaged", f"`{place}` claims more than the file holds")
             mask, packed = data.id.read_direct_chunk(stored.chunk_offset)
-            if mask == 0 and sum(_sizes(packed)) > part:
+            if not mask & skipped and sum(_sizes(packed)) > part:
                 raise self._refused("oversized", f"`{place}` unpacks to more than it claims")
 
     def _texts(self, data: Any) -> Any:

@@ -37,7 +37,7 @@ PACKAGE_MISSING = rule(
     """
     The file's format is read or written by a package that is not installed. The message names it.
 
-    Fails, in an environment without the package `nir`:
+    Fails, in an environment without the package `h5py`:
 
     ```sh
     snncc check model.nir
@@ -46,7 +46,7 @@ PACKAGE_MISSING = rule(
     Mended:
 
     ```sh
-    pip install nir
+    pip install h5py
     snncc check model.nir
     ```
     """,

@@ -53,6 +53,12 @@ def unpacks_to_more(file: Any, size: int = 1 << 20) -> None:
     made.id.write_direct_chunk((0,), zlib.compress(bytes(size), 1))
 
 
+def unpacks_to_more_unshuffled(file: Any) -> None:
+    """The part says that it was not shuffled; it is packed all the same."""
+    made = file.create_dataset("w", (16,), "f4", chunks=(16,), compression="gzip", shuffle=True)
+    made.id.write_direct_chunk((0,), zlib.compress(bytes(1 << 20), 1), filter_mask=1)
+
+
 def huge_chunk(file: Any) -> None:
     made = file.create_dataset("w", (1,), "f4", maxshape=(None,), chunks=(1 << 29,))
     del made
@@ -112,6 +118,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "huge, not stored": (huge_plain, "SNN171"),
     "many": (many_of_them, "SNN172"),
     "zip bomb": (unpacks_to_more, "SNN172"),
+    "zip bomb, not shuffled": (unpacks_to_more_unshuffled, "SNN172"),
     "huge chunk": (huge_chunk, "SNN172"),
     "external link": (external_link, "SNN173"),
     "soft link": (soft_link, "SNN173"),

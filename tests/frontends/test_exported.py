@@ -116,3 +116,11 @@ def test_a_network_takes_one_tensor(tmp_path: Path) -> None:
     torch.export.save(program, tmp_path / "net.pt2")
     with pytest.raises(SnnccError, match="the program takes 2 inputs"):
         load_model(str(tmp_path / "net.pt2"), trust_pickle=True)
+
+
+def test_another_input_shape_than_the_programs_is_refused(net: nn.Module, tmp_path: Path) -> None:
+    path = saved(net, tmp_path / "net.pt2", 2)
+    with pytest.raises(SnnccError, match="--input-shape says 9, the program has 8") as caught:
+        load_model(path, trust_pickle=True, example_shape=(9,))
+    assert [d.rule.code for d in caught.value.diagnostics] == ["SNN112"]
+    assert load_model(path, trust_pickle=True, example_shape=(8,)).input_shape == (8,)

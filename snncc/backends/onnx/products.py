@@ -165,7 +165,7 @@ def _conv_in_digits(
     bits = ((EXACT_FLOAT - 1) // max(taps, 1)).bit_length() - 1
     if bits < 1:
         raise refused(op, f"adds weights up to {taps}, wanted less than 2**23 for exact floats")
-    base, rest, largest = store.number(1 << bits, INT64), sheet.cast(x, INT64).name, 0
+    base, rest = store.number(1 << bits, INT64), sheet.cast(x, INT64).name
     largest = draft.largest(op.inputs[0])
     total, digit = "", 0
     while True:
