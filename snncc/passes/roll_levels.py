@@ -40,6 +40,8 @@ def _whole(graph: Graph, op: Op) -> Op | None:
     parts = graph[op.inputs[0]]
     if parts.kind not in (*WEIGHTED, "matmul") or len(graph.users[parts.name]) != 1:
         return None
+    if getattr(parts, "bias", None) is not None:
+        return None  # the sum holds the bias once for each sub-step
     spikes = graph[parts.inputs[0]]
     if spikes.kind != "thermometer":
         return None

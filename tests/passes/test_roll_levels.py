@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from snncc.execute.executor import Executor
@@ -82,6 +84,17 @@ def test_what_was_unrolled_is_rolled_up_again() -> None:
 def test_other_graphs_stay_the_same_object() -> None:
     graph = network()
     assert RollLevels().run(graph).graph is graph
+
+
+def test_a_bias_in_every_sub_step_is_not_rolled_up() -> None:
+    unrolled = UnrollLevels().run(network()).graph
+    biased = tuple(
+        dataclasses.replace(op, bias="b") if isinstance(op, Conv) and op.name == "d.parts" else op
+        for op in unrolled.ops
+    )
+    rolled = RollLevels().run(unrolled.replace(biased)).graph
+    assert rolled["d.total"].kind == "sum"
+    assert [op.name for op in rolled.of_kind("thermometer")] == ["d.substeps"]
 
 
 def test_sub_steps_that_others_read_stay() -> None:

@@ -15,7 +15,7 @@ from snncc.backends.report.energy import Subject, all_models, energy_document
 from snncc.backends.report.placed import Placed
 from snncc.compiler import Compiled
 from snncc.execute.dataset import Dataset
-from snncc.execute.excerpts import HIGHEST, LOWEST, PER_THRESHOLD, Excerpt
+from snncc.execute.excerpts import HIGHEST, LOWEST, PER_THRESHOLD, SAMPLES, Excerpt
 from snncc.ir.graph import Array
 from snncc.ir.ops import IntegerNeuron
 from snncc.machine.routes import DIRECTIONS
@@ -53,14 +53,14 @@ def profile_document(compiled: Compiled, dataset: Dataset, where: Placed | None)
 
 
 def _few(rows: Array) -> Array:
-    return rows[:4].reshape(len(rows[:4]), -1)
+    return rows[:SAMPLES].reshape(len(rows[:SAMPLES]), -1)
 
 
 def _labels(dataset: Dataset) -> list[int] | None:
     """Return the classes of the first samples; None where they have none, or are no classes."""
     if dataset.labels is None:
         return None
-    first = np.asarray(dataset.labels)[:4]
+    first = np.asarray(dataset.labels)[:SAMPLES]
     return [int(label) for label in first] if first.ndim == 1 else None
 
 
