@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from snncc.cli import EXIT_CLEAN
 from snncc.cli.call import data_of, is_artefact, model_of, target_of
@@ -55,6 +56,7 @@ def convert(  # noqa: PLR0913 - one for each option
     writer = writer_of(output)
     given = {name: value for name, value in {"unroll": unroll}.items() if value is not None}
     check_writable(output, writer, given)
+    _refuse_idle(model, writer)
     if is_artefact(model):
         network = _compiled_before(Path(model))
     elif writer.integers and target is not None:
@@ -66,6 +68,26 @@ def convert(  # noqa: PLR0913 - one for each option
         write_exchanged(network, output, **given)
     say(f"wrote {output} ({writer.name}, {output.stat().st_size:,} bytes)")
     return EXIT_CLEAN
+
+
+def _refuse_idle(model: str, writer: Writer) -> None:
+    """Raise ``click.UsageError`` for an option that would change nothing of what is written."""
+    context = click.get_current_context()
+    if is_artefact(model):
+        taken, what = {"model", "output", "unroll"}, "an artefact, which is compiled already"
+    elif not writer.integers:
+        taken = {str(each.name) for each in context.command.params} - _OF_INTEGERS
+        what = f"the format {writer.name}, which holds floats"
+    else:
+        return
+    for each in context.command.params:
+        source = context.get_parameter_source(str(each.name))
+        if each.name not in taken and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{each.opts[-1]} has no meaning for {what}")
+
+
+_OF_INTEGERS = {"target", "data", "limit", "weight_bits"}
+"""The options of compiling."""
 
 
 def _compiled_before(path: Path) -> Network:

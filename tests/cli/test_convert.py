@@ -99,6 +99,30 @@ def test_what_cannot_be_written_is_said_before_anything_is_done(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("artefact", "end", "options", "said"),
+    [
+        (True, "int", ["--target", "loihi1"], "--target has no meaning for an artefact"),
+        (True, "flt", ["--set", "T=2"], "--set has no meaning for an artefact"),
+        (
+            False,
+            "flt",
+            ["--weight-bits", "4"],
+            "--weight-bits has no meaning for the format floats",
+        ),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    artefact: bool, end: str, options: list[str], said: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "a").mkdir()
+    model = str(tmp_path / "a") if artefact else NET
+    assert run(model, str(tmp_path / f"net.{end}"), *options) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / f"net.{end}").exists()
+
+
 def test_half_a_file_is_not_left(tmp_path: Path) -> None:
     with pytest.raises(SnnccError):
         write_exchanged(Network("net", floating=object()), tmp_path / "net.bad")  # type: ignore[arg-type]
