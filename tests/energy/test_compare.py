@@ -70,7 +70,9 @@ def test_what_is_not_spike_driven_is_the_cause() -> None:
 
 def test_events_of_a_chip_cost_the_same_whatever_their_value() -> None:
     """A model of events has no price of a MAC: the reason is how many events there are."""
-    found = compare_document(*({**each, "events": {}} for each in (A, B)))
+    words = compare_document(*({**each, "events": {"addresses": {}}} for each in (A, B)))
+    assert sentence(words).endswith("so that each of their operations multiplies.")
+    found = compare_document(*({**each, "events": {"synaptic_op_conv": {}}} for each in (A, B)))
     assert sentence(found).endswith(
         "1 layer of B reads no spikes but int[0..2]: 8.000 k events, priced alike whatever their "
         "value."

@@ -12,6 +12,7 @@ from snncc.backends.report.table import count_of, energy, paragraph, percent, si
 from snncc.diagnostics.render import printable
 from snncc.energy.break_even import mean_rate_of
 from snncc.energy.compare import ATTENTION, ENCODER, HEAD, NEURONS, ON_COUNTS, ON_REALS
+from snncc.energy.events import EVENTS
 
 Document = Mapping[str, Any]
 COLUMNS = (
@@ -106,7 +107,7 @@ def _why(document: Document, kind: str, less: str, more: str) -> str:
 
 def _by_events(document: Document) -> bool:
     """Whether the model prices what took place on a chip, where no operation is a MAC."""
-    return "events" in document["a"]
+    return not EVENTS.keys().isdisjoint(document["a"].get("events", ()))
 
 
 def _verb(layers: list[Any]) -> str:
