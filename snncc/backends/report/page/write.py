@@ -47,17 +47,21 @@ def check_file(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file, in the place of an older one. Raises ``SnnccError``; leaves no half behind."""
+    """Write a file, in the place of an older one, behind a link too.
+
+    Raises ``SnnccError``; leaves no half behind.
+    """
     check_file(path)
+    place = path.resolve()
     try:
         with tempfile.NamedTemporaryFile(
-            dir=path.resolve().parent, prefix=f".{path.name}.", delete=False
+            dir=place.parent, prefix=f".{place.name}.", delete=False
         ) as scratch:
             try:
                 scratch.write(content)
                 scratch.close()
                 Path(scratch.name).chmod(0o644)
-                Path(scratch.name).replace(path)
+                Path(scratch.name).replace(place)
             except BaseException:
                 Path(scratch.name).unlink(missing_ok=True)
                 raise

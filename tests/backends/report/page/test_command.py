@@ -95,6 +95,15 @@ def test_an_older_file_stays_where_writing_fails(
     assert os.listdir(tmp_path) == ["page.html"]  # noqa: PTH208
 
 
+def test_a_link_still_leads_to_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    link, behind = tmp_path / "page.html", tmp_path / "pages" / "today.html"
+    link.symlink_to(behind)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert behind.read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     ("name", "wanted"), [("../x", "x-report.html"), ("a b/<c>", "a-b--c--report.html")]
 )
