@@ -165,7 +165,7 @@ class Encoder(nn.Module):
             x = block(x)
         x = self.norm(x).flatten(1, 2)
         weights = self.attention_pool(x).softmax(dim=1)
-        logits: Tensor = self.head((weights.mT @ x).squeeze(-2))
+        logits: Tensor = self.head((weights.transpose(-1, -2) @ x).squeeze(-2))
         return logits
 
 

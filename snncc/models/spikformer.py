@@ -188,13 +188,13 @@ class LinearAttention(nn.Module):
         """Keep the shape, `[T, B, N, C]`; batch norm wants channels second."""
         steps = x.shape[:2]
         flat = x.flatten(0, 1)
-        q = self.q_lif(self.q_bn(self.q_linear(flat).mT).mT.unflatten(0, steps))
-        k = self.k_lif(self.k_bn(self.k_linear(flat).mT).mT.unflatten(0, steps))
-        v = self.v_lif(self.v_bn(self.v_linear(flat).mT).mT.unflatten(0, steps))
+        q = self.q_lif(_turned(self.q_bn(_turned(self.q_linear(flat)))).unflatten(0, steps))
+        k = self.k_lif(_turned(self.k_bn(_turned(self.k_linear(flat)))).unflatten(0, steps))
+        v = self.v_lif(_turned(self.v_bn(_turned(self.v_linear(flat)))).unflatten(0, steps))
         q, k, v = (attention.split_heads_last(s, self.heads) for s in (q, k, v))
         counts = self.product(q, k, v, self.scale)
         spikes = self.attn_lif(attention.merge_heads_last(counts)).flatten(0, 1)
-        current = self.proj_bn(self.proj_linear(spikes).mT).mT
+        current = _turned(self.proj_bn(_turned(self.proj_linear(spikes))))
         out: Tensor = self.proj_lif(current.unflatten(0, steps))
         return out
 
@@ -238,9 +238,9 @@ class LinearMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape, `[T, B, N, C]`; batch norm wants channels second."""
         steps = x.shape[:2]
-        current = self.fc1_bn(self.fc1_linear(x.flatten(0, 1)).mT).mT
+        current = _turned(self.fc1_bn(_turned(self.fc1_linear(x.flatten(0, 1)))))
         spikes = self.fc1_lif(current.unflatten(0, steps))
-        current = self.fc2_bn(self.fc2_linear(spikes.flatten(0, 1)).mT).mT
+        current = _turned(self.fc2_bn(_turned(self.fc2_linear(spikes.flatten(0, 1)))))
         out: Tensor = self.fc2_lif(current.unflatten(0, steps))
         return out
 
@@ -300,9 +300,14 @@ class Spikformer(nn.Module):
         if self.variant.linear or self.variant.flat_tokens:
             x = x.flatten(3)
         if self.variant.linear:
-            x = x.mT
+            x = _turned(x)
         for block in self.block:
             x = block(x)
         tokens = x.mean(2) if self.variant.linear else x.flatten(3).mean(3)
         logits: Tensor = self.head(tokens.mean(0))
         return logits
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Swap tokens and channels; not by `mT`, which torch's TorchScript exporter cannot write."""
+    return x.transpose(-1, -2)

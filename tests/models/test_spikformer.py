@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -250,3 +251,14 @@ def test_export_keeps_the_module_paths(form: str) -> None:
         for path, _ in (node.meta.get("nn_module_stack") or {}).values()
     }
     assert {"block.0.attn.q_lif", f"block.1.mlp.fc2_{kind(form)}", "patch_embed.rpe_conv"} <= paths
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_older_exporter_of_onnx_takes_it() -> None:
+    """TorchScript's exporter knows fewer operators than torch has."""
+    pytest.importorskip("onnx")
+    arch = FORMS["spikformer-cifar"].configure(**{**FORM_OPTIONS["spikformer-cifar"], "T": 2})
+    file = io.BytesIO()
+    example = (torch.zeros(1, *arch.input_shape),)
+    torch.onnx.export(arch.build().eval(), example, file, dynamo=False, verbose=False)
+    assert file.tell()
