@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -308,6 +308,6 @@ class Spikformer(nn.Module):
         return logits
 
 
-def _turned(x: Tensor) -> Tensor:
+def _turned(x: Tensor) -> Any:
     """Swap tokens and channels; not by `mT`, which torch's TorchScript exporter cannot write."""
     return x.transpose(-1, -2)
