@@ -3,12 +3,12 @@
     OMP_WAIT_POLICY=PASSIVE python benchmarks/executor.py            # all four rows
     OMP_WAIT_POLICY=PASSIVE python benchmarks/executor.py --quick    # the small network only
 
-Method. Spikingformer-4-384 at 32x32 and 8-512 at 224x224 with random weights whose layers fire at
-5 to 25 % (`networks.py`; the range is printed), in batches of 1 and 16 images of noise. Eager and
-`torch.compile` run the float32 module with neurons in plain PyTorch (those of SpikingJelly's torch
-backend, operation for operation), channels last where that is faster is left to PyTorch. The
-executor runs the integers of loihi2. All use the same threads and take turns; the figure is the
-median of the rounds, after one round that does not count.
+Method. Spikingformer-4-384 at 32x32 and 8-512 at 224x224 with random weights tuned so that layers
+fire at 5 to 25 % (`networks.py`; the range that they do fire at is printed), in batches of 1 and 16
+images of noise. Eager and `torch.compile` run the float32 module with neurons in plain PyTorch
+(those of SpikingJelly's torch backend, operation for operation), channels last where that is faster
+is left to PyTorch. The executor runs the integers of loihi2. All use the same threads and take
+turns; the figure is the median of the rounds, after one round that does not count.
 
 Before anything is measured the executor's answers are held to those of its portable kernels, value
 for value: a fast wrong answer fails.
