@@ -69,8 +69,7 @@ def run_stock(
 
 def _run_config(processes: Sequence[Any]) -> Any:
     models = {
-        p: model_of(p) if isinstance(p, Source | Sink) else STOCK_MODELS[type(p)]
-        for p in processes
+        p: model_of(p) if isinstance(p, Source | Sink) else STOCK_MODELS[type(p)] for p in processes
     }
     return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
 
