@@ -35,6 +35,8 @@ from snncc.ir.io import input_range
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _PART = 256
 """Samples looked at together."""
+_FEW_CLIPPED, _NEAR = 0.01, 0.5
+"""Share of the numbers, and of the range beyond its ends, up to which clipping is as expected."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,20 @@ def load_dataset(
 
 
 def outside_range(spec: str, dataset: Dataset, graph: Graph) -> Diagnostic | None:
-    """Return a warning where a network clips some of the data, or None."""
+    """Return a warning where a network clips more of the data than calibration leaves over.
+
+    That is one number in a hundred, or one that lies half the range beyond its end.
+    """
     limits = input_range(graph)
     if limits is None:
         return None
     parts = (dataset.inputs[i : i + _PART] for i in range(0, len(dataset), _PART))
     outside = sum(int(np.count_nonzero((x < limits[0]) | (x > limits[1]))) for x in parts)
-    if not outside:
+    least, most = (float(end(initial=0)) for end in (dataset.inputs.min, dataset.inputs.max))
+    beyond = max(limits[0] - least, most - limits[1]) / (limits[1] - limits[0])
+    if outside <= _FEW_CLIPPED * dataset.inputs.size and beyond <= _NEAR:
         return None
-    found = f"{float(dataset.inputs.min()):.6g} to {float(dataset.inputs.max()):.6g}"
+    found = f"{least:.6g} to {most:.6g}"
     message = (
         f"{100 * outside / dataset.inputs.size:.2g} % of the numbers are clipped: "
         f"found {found}, wanted {limits[0]:.6g} to {limits[1]:.6g}"

@@ -171,8 +171,9 @@ OUTSIDE_RANGE = rule(
     Some of the data lie outside the range that the network was calibrated for.
 
     An artefact holds its input as integers on a grid that calibration chose: smaller and larger
-    numbers are clipped to its ends. Where more than a few are, the samples are scaled in another
-    way than those of `compile --data`: 0 to 255 in place of 0 to 1, another mean and deviation.
+    numbers are clipped to its ends. Where more than one in a hundred are, or one lies far outside,
+    the samples are scaled in another way than those of `compile --data`: 0 to 255 in place of 0 to
+    1, another mean and deviation.
 
     Warned of, where the network was calibrated with pixels of 0 to 1:
 

@@ -34,6 +34,17 @@ def test_a_share_is_told() -> None:
     assert "found -0.5 to 200, wanted -0.625 to 1.375" in found.message
 
 
+@pytest.mark.parametrize(("clipped", "number", "told"), [
+    (3, 1.5, False),  # few, and near
+    (6, 1.5, True),  # 1.5 %
+    (1, 40.0, True),  # one, of another scale
+])  # fmt: skip
+def test_a_few_near_the_ends_are_as_expected(clipped: int, number: float, told: bool) -> None:
+    x = np.zeros((100, 4))
+    x[:clipped, 0] = number
+    assert (outside_range("x.npz", Dataset(x), graph(0.25)) is not None) == told
+
+
 def test_floats_are_read_as_they_are() -> None:
     assert outside_range("x.npz", Dataset(np.full((1, 4), 1e9)), graph(None)) is None
 
