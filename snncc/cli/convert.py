@@ -47,7 +47,7 @@ def convert(  # noqa: PLR0913 - one for each option
     unroll: bool | None,
     **options: Any,
 ) -> int:
-    """Write IN, a MODEL or an artefact, in the format that the end of OUT says.
+    """Write IN, a MODEL or an artefact, as OUT ends: .onnx, .nir or .net (netx).
 
     What the format cannot say is refused, and nothing is written.
     """
