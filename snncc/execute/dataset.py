@@ -68,10 +68,12 @@ def outside_range(spec: str, dataset: Dataset, graph: Graph) -> Diagnostic | Non
     limits = input_range(graph)
     if limits is None:
         return None
+    least, most = float(dataset.inputs.min()), float(dataset.inputs.max())
+    beyond = max(limits[0] - least, most - limits[1]) / (limits[1] - limits[0])
+    if beyond <= 0:
+        return None
     parts = (dataset.inputs[i : i + _PART] for i in range(0, len(dataset), _PART))
     outside = sum(int(np.count_nonzero((x < limits[0]) | (x > limits[1]))) for x in parts)
-    least, most = (float(end(initial=0)) for end in (dataset.inputs.min, dataset.inputs.max))
-    beyond = max(limits[0] - least, most - limits[1]) / (limits[1] - limits[0])
     if outside <= _FEW_CLIPPED * dataset.inputs.size and beyond <= _NEAR:
         return None
     found = f"{least:.6g} to {most:.6g}"

@@ -58,3 +58,12 @@ def test_it_warns_where_reading_clips(seed: int) -> None:
     found = outside_range("x", Dataset(x), graph(0.25))
     assert found is not None
     assert f"{100 * clipped / x.size:.2g} %" in found.message
+
+
+def test_a_range_without_zero_is_a_range() -> None:
+    ops = (
+        Input(name="x", shape=(4,), domain=dom.integers(8, 20), scale=0.25),
+        Output(name="y", inputs=("x",)),
+    )
+    inside = Dataset(np.array([[2.0, 3.0, 4.0, 5.0]]))
+    assert outside_range("x.npz", inside, Graph(ops, {}, "step", 1)) is None
