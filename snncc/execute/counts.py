@@ -117,11 +117,6 @@ class Counts:
         ops = {name: mine + other.ops[name] for name, mine in self.ops.items()}
         return Counts(self.samples + other.samples, self.steps, ops)
 
-    def rate_in(self, name: str) -> float:
-        """Return the mean input count of an op: the firing rate where the input is spikes."""
-        op = self.ops[name]
-        return int(op.value_in.sum()) / (self.samples * op.runs * op.elements_in)
-
     def rate_right(self, name: str) -> float:
         """Return the share of the second operand of a matmul or mask that is not zero."""
         op = self.ops[name]
