@@ -13,8 +13,8 @@ from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.io import input_varies
+from snncc.ir.memory import neuron_step
 from snncc.ir.ops import Neuron
-from snncc.ir.semantics import neuron_step
 
 NEAR = 1e-6
 """A potential this near to its threshold, in parts of the threshold, may fall on either side."""

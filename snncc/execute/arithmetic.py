@@ -16,6 +16,7 @@ from snncc.execute.values import Product, Sum, Value, width
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.interpret import read_input, write_output
+from snncc.ir.memory import step
 from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, MaxPool, Neuron, Output
 from snncc.ir.semantics import apply, is_integral
 
@@ -103,6 +104,16 @@ def _neuron(block: Block, op: Op) -> Value:
     return counts if neuron.norm == 1.0 else counts / neuron.norm
 
 
+def _current(block: Block, op: Op) -> Value:
+    x = block.settled(op.inputs[0])
+    state, results = None, []
+    for received in np.broadcast_to(x, (block.graph.steps, *x.shape[1:])):
+        result, state = step(op, block.graph, received, state)
+        results.append(result)
+    current = np.stack(results)
+    return current.astype(width(block.graph.type_of(op.name))) if is_integral(current) else current
+
+
 def _max_pool(block: Block, op: Op) -> Value:
     pool = cast(MaxPool, op)
     if len(pool.kernel) != 2:
@@ -184,6 +195,8 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
         "add": _add,
         "integer_neuron": _integer_neuron,
         "neuron": _neuron,
+        "synaptic_current": _current,
+        "integer_current": _current,
         "max_pool": _max_pool,
         "matmul": _matmul,
         "readout": _readout,

@@ -14,9 +14,8 @@ import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.interpret import neuron_weights
+from snncc.ir.memory import integer_neuron_step, neuron_step, neuron_weights
 from snncc.ir.ops import IntegerNeuron, Neuron
-from snncc.ir.semantics import integer_neuron_step, neuron_step
 
 SAMPLES = 4
 NEURONS_SHOWN = 192

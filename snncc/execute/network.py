@@ -14,8 +14,8 @@ from snncc.execute.kernels.neurons import Rule
 from snncc.execute.values import Sum
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Graph
-from snncc.ir.interpret import neuron_weights
 from snncc.ir.io import input_varies
+from snncc.ir.memory import neuron_weights
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
 from snncc.ir.timing import Timing, timings
 

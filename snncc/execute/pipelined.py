@@ -17,10 +17,11 @@ import numpy as np
 
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Array, IRError, Op
-from snncc.ir.interpret import neuron_weights, read_input, write_output
+from snncc.ir.interpret import read_input, write_output
 from snncc.ir.latency import Pipeline
-from snncc.ir.ops import Input, IntegerNeuron, Neuron, Output
-from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
+from snncc.ir.memory import STATEFUL, step
+from snncc.ir.ops import Input, Output
+from snncc.ir.semantics import apply
 from snncc.ir.timing import Timing, timings
 
 
@@ -74,20 +75,12 @@ class Clockwork:
         t = (clock - (self._late[op.name] or 0)) % self._graph.steps
         if op.kind == "readout":
             return self._summed(op, t, values[op.inputs[0]])
-        if op.kind not in ("neuron", "integer_neuron"):
+        if op.kind not in STATEFUL:
             return self._applied(op, values)
         state = None if t == 0 else self._states.get(op.name)
-        spikes, self._states[op.name] = self._fire(op, values[op.inputs[0]], state)
-        return spikes
-
-    def _fire(self, op: Op, x: Array, state: Array | None) -> tuple[Array, Array]:
-        """Return the spikes of a step and the state behind it."""
-        if isinstance(op, IntegerNeuron):
-            threshold, unit = neuron_weights(op, self._graph)
-            spikes, _, after = integer_neuron_step(op, threshold, x, state, unit)
-        else:
-            spikes, _, after = neuron_step(cast(Neuron, op), x.astype(np.float64), state)
-        return spikes, after
+        x = values[op.inputs[0]]
+        result, self._states[op.name] = step(op, self._graph, x, state)
+        return result
 
     def _summed(self, op: Op, t: int, x: Array) -> Array:
         """Return the sum over a sample at its last time step, zeros before."""

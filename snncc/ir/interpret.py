@@ -12,8 +12,9 @@ import numpy as np
 
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, IRError, Op
-from snncc.ir.ops import Input, IntegerNeuron, Neuron, Output
-from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
+from snncc.ir.memory import STATEFUL, step
+from snncc.ir.ops import Input, Output
+from snncc.ir.semantics import apply
 from snncc.ir.timing import Timing, timings
 
 
@@ -72,25 +73,10 @@ def _step_value(
     if op.kind == "input":
         return read_input(cast(Input, op), x[t])
     inputs = tuple(at_t[name] for name in op.inputs)
-    if op.kind == "neuron":
-        spikes, _, states[op.name] = neuron_step(
-            cast(Neuron, op), inputs[0].astype(np.float64), states.get(op.name)
-        )
-        return spikes
-    if op.kind == "integer_neuron":
-        neuron = cast(IntegerNeuron, op)
-        threshold, unit = neuron_weights(neuron, graph)
-        spikes, _, states[op.name] = integer_neuron_step(
-            neuron, threshold, inputs[0], states.get(op.name), unit
-        )
-        return spikes
+    if op.kind in STATEFUL:
+        result, states[op.name] = step(op, graph, inputs[0], states.get(op.name))
+        return result
     return apply(op, inputs, graph.weights, lead=1)
-
-
-def neuron_weights(op: IntegerNeuron, graph: Graph) -> tuple[Array, Array | None]:
-    """Return the threshold and, where it has one, the unit of an integer neuron layer."""
-    unit = None if op.unit is None else cast(Array, graph.weights[op.unit])
-    return cast(Array, graph.weights[op.threshold]), unit
 
 
 def _sum_type(x: Array) -> type:
@@ -118,16 +104,16 @@ def _interpret_tensor(graph: Graph, x: Array) -> dict[str, Array]:
         inputs = tuple(values[name] for name in op.inputs)
         if op.kind == "input":
             values[op.name] = read_input(cast(Input, op), x)
-        elif op.kind == "neuron":
-            values[op.name] = _all_steps(cast(Neuron, op), inputs[0].astype(np.float64))
+        elif op.kind in STATEFUL:
+            values[op.name] = _all_steps(op, graph, inputs[0])
         else:
             values[op.name] = apply(op, inputs, graph.weights, lead=0)
     return values
 
 
-def _all_steps(op: Neuron, x: Array) -> Array:
-    state, spikes = None, []
+def _all_steps(op: Op, graph: Graph, x: Array) -> Array:
+    state, results = None, []
     for current in x:
-        fired, _, state = neuron_step(op, current, state)
-        spikes.append(fired)
-    return np.stack(spikes)
+        result, state = step(op, graph, current, state)
+        results.append(result)
+    return np.stack(results)

@@ -133,14 +133,14 @@ def _batch_norm(found: Tracking, op: Any) -> Layout:
     return found.of(op)
 
 
-def _neuron(found: Tracking, op: Op) -> Layout:
+def _stateful(found: Tracking, op: Op) -> Layout:
     found.times.append((op, found.of(op)[0]))
     return found.of(op)
 
 
-def has_memory(neuron: Any) -> bool:
-    """Whether a neuron's potential outlasts a time step: with tau 1 all of it leaks."""
-    return bool(neuron.tau != 1)
+def has_memory(op: Any) -> bool:
+    """Whether a state outlasts a time step: with tau 1 all of a neuron's potential leaks."""
+    return bool(op.keep != 0 if op.kind == "synaptic_current" else op.tau != 1)
 
 
 def _elementwise(found: Tracking, op: Op) -> Layout:
@@ -235,7 +235,8 @@ _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {
     "conv": _conv,
     "linear": _linear,
     "batch_norm": _batch_norm,
-    "neuron": _neuron,
+    "neuron": _stateful,
+    "synaptic_current": _stateful,
     "add": _elementwise,
     "scale": _same,
     "compare": _same,

@@ -19,6 +19,7 @@ from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 from snncc.ir.pad import Pad
 from snncc.ir.substeps import Thermometer
+from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,9 +462,9 @@ class Foreign(Op):
 
 
 OPS: tuple[type[Op], ...] = (
-    Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, Add, Scale, RoundShift,
-    MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Thermometer, Reshape, Permute, Expand, Slice,
-    Concat, Repeat, Delay, Readout, Foreign,
+    Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, SynapticCurrent,
+    IntegerCurrent, Add, Scale, RoundShift, MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare,
+    Thermometer, Reshape, Permute, Expand, Slice, Concat, Repeat, Delay, Readout, Foreign,
 )  # fmt: skip
 
 VIEWS = ("reshape", "permute", "expand", "slice", "repeat")

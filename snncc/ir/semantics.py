@@ -24,10 +24,8 @@ from snncc.ir.ops import (
     Constant,
     Conv,
     Expand,
-    IntegerNeuron,
     Linear,
     MaxPool,
-    Neuron,
     Permute,
     Reshape,
     RoundShift,
@@ -37,9 +35,6 @@ from snncc.ir.ops import (
 )
 from snncc.ir.pad import Pad
 from snncc.ir.substeps import Thermometer
-
-DECAY_BITS = 12
-"""Decays are fractions of 2**12; Loihi's 12-bit field (Davies et al. 2018)."""
 
 
 def is_integral(array: Array) -> bool:
@@ -67,65 +62,8 @@ def _magnitude(array: Array) -> int:
     return max(abs(int(array.max())), abs(int(array.min()))) if array.size else 0
 
 
-def shift_toward_zero(x: Array, bits: int) -> Array:
-    """Return ``x / 2**bits`` rounded toward zero: ``sign(x) * (|x| >> bits)``."""
-    return np.sign(x) * (np.abs(x) >> bits)
-
-
-def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Array]:
-    """Return (result, membrane potential at the compare, state after) of one time step.
-
-    ``v`` is the state before, None at the start. Equations in ``ops.Neuron``.
-    """
-    rest = op.v_reset or 0.0
-    before = np.full_like(x, rest) if v is None else v
-    if op.tau is None:
-        h = before + x
-    elif op.decay_input:
-        h = before + (x - (before - rest)) / op.tau
-    else:
-        h = before - (before - rest) / op.tau + x
-    spikes = _fire(op, h)
-    after = np.where(spikes > 0, rest, h) if op.v_reset is not None else h - op.taken * spikes
-    return spikes if op.norm == 1.0 else spikes / op.norm, h, after
-
-
-def count_type(levels: int) -> type[np.signedinteger[Any]]:
-    """Return the integers that hold counts of 0 to ``levels``."""
-    return np.int8 if levels <= np.iinfo(np.int8).max else np.int32
-
-
-def _fire(op: Neuron, h: Array) -> Array:
-    """Return how many spikes each neuron fires at potential ``h``."""
-    if op.levels == 1:
-        return (h > op.v_threshold if op.strict else h >= op.v_threshold).astype(np.int8)
-    clipped = np.clip(h / op.v_threshold, 0, op.levels)
-    counts = np.rint(clipped) if op.rounding == "half_even" else np.floor(clipped + 0.5)
-    return counts.astype(count_type(op.levels))
-
-
-def integer_neuron_step(
-    op: IntegerNeuron, threshold: Array, x: Array, u: Array | None, unit: Array | None = None
-) -> tuple[Array, Array, Array]:
-    """Return (spikes, potential at the compare, state after) of one time step, all integers.
-
-    ``threshold`` and ``unit`` are the op's weights. Equations in ``ops.IntegerNeuron``.
-    """
-    threshold = threshold.astype(np.int64)
-    current = x.astype(np.int64) << op.shift
-    if u is None:
-        h = current
-    else:
-        h = shift_toward_zero(u * ((1 << DECAY_BITS) - op.decay), DECAY_BITS) + current
-    levels = [threshold] if op.levels == 1 else list(threshold)
-    spikes = sum((h >= level).astype(count_type(op.levels)) for level in levels)
-    taken = threshold if unit is None else unit
-    after = np.where(spikes > 0, 0, h) if op.reset == "hard" else h - taken * spikes
-    return np.asarray(spikes), h, after
-
-
 def apply(op: Op, inputs: tuple[Array, ...], weights: Weights, lead: int) -> Array:
-    """Return the op's result; neurons, inputs and the axis of time are the caller's.
+    """Return the op's result; what has a state, inputs and the axis of time are the caller's.
 
     Raises ``IRError`` for an op that cannot be computed.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from snncc.ir.graph import Graph, IRError, Op
+from snncc.ir.memory import STATEFUL
 
 
 class Timing(IntEnum):
@@ -33,7 +34,7 @@ def timings(graph: Graph) -> Mapping[str, Timing]:
 def _timing(op: Op, inputs: list[Timing]) -> Timing:
     if op.kind == "input":
         return Timing.STEP if getattr(op, "varies", False) else Timing.STATIC
-    if op.kind in ("repeat", "neuron", "integer_neuron"):
+    if op.kind == "repeat" or op.kind in STATEFUL:
         if Timing.SAMPLE in inputs:
             raise IRError(f"`{op.name}` needs time steps, its input comes after the last one")
         return Timing.STEP

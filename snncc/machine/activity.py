@@ -17,8 +17,9 @@ import numpy as np
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.io import input_varies
+from snncc.ir.memory import integer_neuron_step
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
-from snncc.ir.semantics import apply, integer_neuron_step
+from snncc.ir.semantics import apply
 from snncc.ir.timing import Timing
 from snncc.mapping.populations import Net
 from snncc.passes.unroll_levels import counts_of_spikes

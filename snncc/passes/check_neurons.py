@@ -13,7 +13,7 @@ from snncc.ir.domain import Grid, width_bits
 from snncc.ir.graph import Array, Op
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import WEIGHTED, IntegerNeuron
-from snncc.ir.semantics import DECAY_BITS
+from snncc.ir.synaptic_current import DECAY_BITS
 from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIAS, WIDE_CURRENT
 from snncc.passes.rules_of_targets import WIDE_THRESHOLD
 from snncc.targets.load import Arithmetic, Target

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weight
+from snncc.ir.memory import STATEFUL
 from snncc.ir.ops import Constant, Expand, Permute, Reshape, Slice
 
 Names: TypeAlias = tuple[str, ...]
@@ -102,7 +103,7 @@ class Packer:
         """Whether values are one: of one name, or equal ops that read the same."""
         if len({op.name for op in ops}) == 1:
             return True
-        stateful = ops[0].kind in ("neuron", "input", "foreign")
+        stateful = ops[0].kind in (*STATEFUL, "input", "foreign")
         return not stateful and len({op.inputs for op in ops}) == 1 and self._same_fields(ops)
 
     def _same_fields(self, ops: list[Any]) -> bool:

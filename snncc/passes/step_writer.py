@@ -182,7 +182,7 @@ def _write_foreign(writer: _Writer, op: Op) -> str:
     return writer.add(_replaced(op, inputs, shape=shape), shape)
 
 
-def _write_neuron(writer: _Writer, op: Op) -> str:
+def _write_stateful(writer: _Writer, op: Op) -> str:
     name = writer.read(op)
     if writer.when[name] is not Timing.STEP:
         name = writer.repeated(op, name)
@@ -296,7 +296,8 @@ _WRITERS: dict[str, Callable[[_Writer, Any], str]] = {
     "conv": _write_windowed,
     "linear": _write_linear,
     "batch_norm": _write_batch_norm,
-    "neuron": _write_neuron,
+    "neuron": _write_stateful,
+    "synaptic_current": _write_stateful,
     "add": _write_elementwise,
     "scale": _write_same,
     "max_pool": _write_windowed,

@@ -9,7 +9,7 @@ from snncc.execute.excerpts import BINS, NEURONS_SHOWN, PER_THRESHOLD, SAMPLES, 
 from snncc.execute.executor import Executor
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph
-from snncc.ir.semantics import neuron_step
+from snncc.ir.memory import neuron_step
 
 
 def network() -> Graph:

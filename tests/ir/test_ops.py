@@ -20,8 +20,9 @@ from snncc.ir.domain import REAL, SPIKE, Domain, Grid
 from snncc.ir.graph import Absent, Array, Graph, IRError, Op, Shape, Type, Weight
 from snncc.ir.inference import window_positions
 from snncc.ir.interpret import interpret
+from snncc.ir.memory import integer_neuron_step, neuron_step
 from snncc.ir.pad import Pad
-from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
+from snncc.ir.semantics import apply
 from snncc.ir.substeps import Thermometer
 
 ARRAYS: dict[str, Weight] = {
@@ -298,7 +299,7 @@ def test_shapes_that_do_not_meet(
 def test_every_op_is_tried() -> None:
     by_hand = {
         "input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign",
-        "round_shift", "thermometer", "compare",
+        "round_shift", "thermometer", "compare", "synaptic_current", "integer_current",
     }  # fmt: skip
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
 

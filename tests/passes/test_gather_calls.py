@@ -11,8 +11,8 @@ from snncc.diagnostics.core import SnnccError
 from snncc.ir import ops
 from snncc.ir.graph import Graph, Op, Source
 from snncc.ir.interpret import interpret
+from snncc.ir.memory import neuron_step
 from snncc.ir.neuron_call import POTENTIAL, NeuronCall
-from snncc.ir.semantics import neuron_step
 from snncc.ir.text import dump
 from snncc.passes import FRONT
 from snncc.passes.base import run_passes

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.ir.domain import Grid
+from snncc.ir.memory import integer_neuron_step, neuron_step
 from snncc.ir.ops import IntegerNeuron, Neuron
-from snncc.ir.semantics import integer_neuron_step, neuron_step
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
 from snncc.targets.load import load_target
 

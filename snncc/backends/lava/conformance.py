@@ -27,8 +27,8 @@ from snncc.backends.lava.mapping import (
 from snncc.backends.lava.slices import Slice, cut
 from snncc.backends.lava.synapses import StockSynapses, recorded, stock_synapses
 from snncc.ir.graph import Array, Graph, Shape
+from snncc.ir.memory import integer_neuron_step
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.semantics import integer_neuron_step
 
 LONE_NEURONS = 4096
 """How many neurons of a layer run where only ``LIFReset`` does: it is cheap, its input is not."""

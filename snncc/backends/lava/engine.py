@@ -8,16 +8,15 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from snncc.ir.domain import Domain, Grid, is_integer
 from snncc.ir.graph import Array, Graph, Op, Shape
-from snncc.ir.interpret import neuron_weights
-from snncc.ir.ops import IntegerNeuron
-from snncc.ir.semantics import apply, integer_neuron_step
+from snncc.ir.memory import STATEFUL, step
+from snncc.ir.semantics import apply
 from snncc.ir.timing import Timing, timings
 
 _WIDTHS = (np.int8, np.int16, np.int32, np.int64)
@@ -103,13 +102,10 @@ class Engine:
         if op.kind == "readout":
             return _sum_over_time(self._seen.pop(op.name))
         inputs = tuple(values[name] for name in op.inputs)
-        if op.kind == "integer_neuron":
-            neuron, state = cast(IntegerNeuron, op), self._states.get(op.name)
-            threshold, unit = neuron_weights(neuron, self._graph)
-            spikes, _, self._states[op.name] = integer_neuron_step(
-                neuron, threshold, inputs[0], state, unit
-            )
-            return spikes
+        if op.kind in STATEFUL:
+            state = self._states.get(op.name)
+            result, self._states[op.name] = step(op, self._graph, inputs[0], state)
+            return result
         return apply(op, inputs, self._graph.weights, lead=1)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from snncc.ir.graph import Array
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.semantics import DECAY_BITS
+from snncc.ir.synaptic_current import DECAY_BITS
 
 STOCK_SHIFT = 6
 """Stock currents and thresholds stand 6 bits above the potential."""

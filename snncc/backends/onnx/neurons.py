@@ -21,9 +21,9 @@ from onnx import AttributeProto, FunctionProto, NodeProto, OperatorSetIdProto, h
 from snncc.backends.onnx.draft import Draft, refused, width_of
 from snncc.backends.onnx.sheet import INT32, UINT8, Tensor, numpy_type
 from snncc.ir.graph import Array
-from snncc.ir.interpret import neuron_weights
+from snncc.ir.memory import neuron_weights
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.semantics import DECAY_BITS
+from snncc.ir.synaptic_current import DECAY_BITS
 
 DOMAIN = "snncc"
 _MOST_LEVELS = 127

@@ -15,7 +15,7 @@ import numpy as np
 from snncc.execute.kernels.jit import compiled, share_out
 from snncc.execute.kernels.memory import chunk_of
 from snncc.ir.graph import Array
-from snncc.ir.semantics import count_type
+from snncc.ir.memory import count_type
 
 _HALF = 2048
 _BITS = 12

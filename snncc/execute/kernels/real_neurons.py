@@ -13,8 +13,8 @@ import numpy as np
 from snncc.execute.kernels.jit import compiled, share_out
 from snncc.execute.kernels.memory import CHUNK
 from snncc.ir.graph import Array
+from snncc.ir.memory import count_type
 from snncc.ir.ops import Neuron
-from snncc.ir.semantics import count_type
 
 
 class _Equation(NamedTuple):

@@ -16,8 +16,8 @@ from snncc.backends.lava.mapping import (
     stock_neuron,
 )
 from snncc.ir.graph import Array
+from snncc.ir.memory import integer_neuron_step
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.semantics import integer_neuron_step
 
 
 def neuron(decay: int = 2048, shift: int = 3, **fields: Any) -> IntegerNeuron:

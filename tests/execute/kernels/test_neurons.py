@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from snncc.execute.kernels import neurons, pools, real_neurons
 from snncc.execute.kernels.memory import CHUNK, chunk_of, flat, order_of, shaped, tiled
 from snncc.ir.graph import Array
+from snncc.ir.memory import integer_neuron_step, neuron_step
 from snncc.ir.ops import IntegerNeuron, MaxPool, Neuron
-from snncc.ir.semantics import apply, integer_neuron_step, neuron_step
+from snncc.ir.semantics import apply
 
 
 @pytest.fixture(params=[1, 2, 3])
