@@ -132,7 +132,7 @@ def _check_format(path: Path) -> None:
 def _check_members(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         parts = {part for name in archive.namelist() for part in name.split("/")}
-    if "data.pkl" in parts and "constants.pkl" not in parts:
+    if {"data.pkl", "version"} <= parts and "constants.pkl" not in parts:
         return
     what = "a TorchScript archive" if "constants.pkl" in parts else "another kind of archive"
     hint = "save the `state_dict()` of the network"

@@ -135,6 +135,9 @@ def test_another_kind_of_file(tmp_path: Path, content: bytes, what: str) -> None
 def test_archives_that_are_no_checkpoints(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros(3))
     assert "another kind of archive" in refusal(tmp_path / "x.npz")[1]
+    with zipfile.ZipFile(tmp_path / "bare.pt", "w") as archive:
+        archive.writestr("bare/data.pkl", b"")
+    assert "another kind of archive" in refusal(tmp_path / "bare.pt")[1]
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("script/data.pkl", b"")
         archive.writestr("script/constants.pkl", b"")
