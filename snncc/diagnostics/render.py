@@ -116,10 +116,9 @@ def print_to(console: Console, *diagnostics: Diagnostic) -> None:
 
 def where(source: Source) -> str:
     """Return module path and line of code, as far as they are known."""
-    line = f"{source.file}:{source.line}" if source.line else source.file
-    if source.module and line:
-        return f"{source.module} ({line})"
-    return source.module or line
+    if source.module and source.place:
+        return f"{source.module} ({source.place})"
+    return source.module or source.place
 
 
 def printable(text: str) -> str:

@@ -52,6 +52,11 @@ class Source:
     line: int = 0
     merged: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """The file, and the line where it is known; empty where neither is."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
     def with_merged(self, *others: Source) -> Source:
         """Return this source with the module paths of ``others`` added."""
         paths = [p for o in others for p in (o.module, *o.merged) if p]

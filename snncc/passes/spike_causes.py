@@ -41,7 +41,7 @@ def shown(domain: Domain) -> str:
 
 def place(op: Op) -> str:
     """Return the module path of an op, and the line where there is one."""
-    line = f" ({op.source.file}:{op.source.line})" if op.source.file else ""
+    line = f" ({op.source.place})" if op.source.place else ""
     return f"`{op.source.module or op.name}`{line}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from snncc.diagnostics.core import Diagnostic, Severity
@@ -200,6 +201,13 @@ def test_a_batch_norm_between_neuron_and_weight() -> None:
     [finding] = found(norm, linear("b", "n"), neuron("z", "b"))
     assert finding.rule.code == "SNN202"
     assert finding.because == ("`net.n` (net.py:7) normalises spike: real",)
+
+
+def test_a_file_without_lines_is_named_without_one() -> None:
+    norm = op(ops.BatchNorm, "n", "s", gamma=None, beta=None, mean="g", var="g", eps=1e-5, axis=1)
+    norm = dataclasses.replace(norm, source=Source("n", "net.nir"))
+    [finding] = found(norm, linear("b", "n"), neuron("z", "b"))
+    assert finding.because == ("`n` (net.nir) normalises spike: real",)
 
 
 def test_pools() -> None:

@@ -159,10 +159,9 @@ class _Known:
             yield "in the chip's integers", shown(self.integer.type_of(op.name).domain)
         yield from self._product(op)
         yield from self._neurons(op)
-        place = op.source
-        yield "source line", f"{place.file}:{place.line}" if place.line else place.file or "unknown"
-        if place.merged:
-            yield "merged with", ", ".join(place.merged)
+        yield "source line", op.source.place or "unknown"
+        if op.source.merged:
+            yield "merged with", ", ".join(op.source.merged)
 
     def _product(self, op: Op) -> Iterator[tuple[str, str]]:
         product = self.products.get(op.name)
