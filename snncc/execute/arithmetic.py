@@ -10,15 +10,15 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from snncc.execute.block import Block, Firing
-from snncc.execute.kernels import neurons, pools, real_neurons
+from snncc.execute.kernels import currents, neurons, pools, real_neurons
 from snncc.execute.kernels.memory import flat, order_of, shaped
 from snncc.execute.values import Product, Sum, Value, width
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.interpret import read_input, write_output
-from snncc.ir.memory import step
 from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, MaxPool, Neuron, Output
 from snncc.ir.semantics import apply, is_integral
+from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
 
 _VIEWS = ("reshape", "permute", "expand")
 
@@ -104,14 +104,19 @@ def _neuron(block: Block, op: Op) -> Value:
     return counts if neuron.norm == 1.0 else counts / neuron.norm
 
 
-def _current(block: Block, op: Op) -> Value:
-    x = block.settled(op.inputs[0])
-    state, results = None, []
-    for received in np.broadcast_to(x, (block.graph.steps, *x.shape[1:])):
-        result, state = step(op, block.graph, received, state)
-        results.append(result)
-    current = np.stack(results)
-    return current.astype(width(block.graph.type_of(op.name))) if is_integral(current) else current
+def _integer_current(block: Block, op: Op) -> Value:
+    current, x = cast(IntegerCurrent, op), block.settled(op.inputs[0])
+    order, kind = order_of(x), width(block.graph.type_of(op.name))
+    rows = flat(x, order)
+    kept = currents.keep_integers(rows, current.decay, current.shift, block.graph.steps, kind)
+    return shaped(kept, x.shape[2:], order)
+
+
+def _synaptic_current(block: Block, op: Op) -> Value:
+    current, x = cast(SynapticCurrent, op), block.settled(op.inputs[0])
+    order = order_of(x)
+    kept = currents.keep_floats(flat(x, order), current.keep, block.graph.steps)
+    return shaped(kept, x.shape[2:], order)
 
 
 def _max_pool(block: Block, op: Op) -> Value:
@@ -195,8 +200,8 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
         "add": _add,
         "integer_neuron": _integer_neuron,
         "neuron": _neuron,
-        "synaptic_current": _current,
-        "integer_current": _current,
+        "synaptic_current": _synaptic_current,
+        "integer_current": _integer_current,
         "max_pool": _max_pool,
         "matmul": _matmul,
         "readout": _readout,

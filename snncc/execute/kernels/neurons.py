@@ -95,7 +95,7 @@ def settle(current: Current, bias: Array, steps: int) -> Array:
 
 
 @compiled
-def _typed(number: int, like: Array) -> int:  # pragma: no cover
+def typed(number: int, like: Array) -> int:  # pragma: no cover
     """Return a number in an array's type: only so does what is made of it stay in 32 bits."""
     one = np.empty(1, like.dtype)
     one[0] = number
@@ -108,7 +108,7 @@ def _load(
 ) -> None:  # pragma: no cover
     x, rest = current.x, current.rest
     n, (b, lo) = len(cur), place
-    factor = _typed(1 << current.shift, cur)
+    factor = typed(1 << current.shift, cur)
     row = x[t if x.shape[0] > 1 else 0, b, lo : lo + n]
     for i in range(n):
         cur[i] = row[i]
@@ -134,7 +134,8 @@ def _settle(
 
 
 @compiled
-def _leak(v: Array, decay: int) -> None:  # pragma: no cover
+def leak(v: Array, decay: int) -> None:  # pragma: no cover
+    """Leave ``rz(v (4096 - decay) / 4096)``, with no product that 32 bits do not hold."""
     if decay == _HALF:
         for i in range(len(v)):
             u = v[i]
@@ -156,7 +157,7 @@ def _compare(
 
     A value that was just stored is read again, which tells the compiler its type: more lanes.
     """
-    factor, low, high = _typed(1 << shift, v), _typed(0, v), _typed(0, v)
+    factor, low, high = typed(1 << shift, v), typed(0, v), typed(0, v)
     active, fired = np.int32(0), np.int32(0)
     for i in range(len(v)):
         v[i] = v[i] + cur[i] * factor
@@ -217,7 +218,7 @@ def _fire(
             _load(current, bias, t, (b, lo), cur)
             if total.size > 0:
                 total[t, b, lo : lo + n] = cur
-            _leak(v, rule.decay)
+            leak(v, rule.decay)
             out = spikes[t, b, lo : lo + n]
             found = stats[:, t, b, c]
             _compare(cur, v, level, rule.shift, out, found)
