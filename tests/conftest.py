@@ -12,13 +12,14 @@ import pytest
 
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph, Op, Shape, Source, Weight
+from snncc.ir.synaptic_current import SynapticCurrent
 
 
 class RandomNetwork:
     """A spiking network on the tensor level, built op by op from a seed.
 
     Everything that real networks do is in it: batch norms on both sides, residual sums of currents
-    and of spikes, pools, attention, tokens and maps, scales, constants.
+    and of spikes, currents that last, pools, attention, tokens and maps, scales, constants.
     """
 
     B = 2
@@ -73,6 +74,8 @@ class RandomNetwork:
     def neuron(self, x: str) -> str:
         if self.dice.random() < 0.2:
             x = self.add(ops.Scale, x, factor=self.dice.choice((0.125, 0.5, 2.0, 1.0)))
+        if self.dice.random() < 0.3:
+            x = self.add(SynapticCurrent, x, keep=self.dice.choice((0.0, 0.25, 0.5, 0.9)))
         return self.add(
             ops.Neuron,
             x,
@@ -180,6 +183,86 @@ class RandomNetwork:
         x = self.add(ops.Sum, x, axes=(0,))
         x = self.add(ops.Scale, x, factor=1 / self.T)
         self.add(ops.Output, x if late else self.linear(x, 3))
+
+
+def lasting_steps(
+    *,
+    keep: tuple[float, float, float] = (0.75, 0.5, 0.9),
+    biases: bool = True,
+    residual: bool = False,
+    v_reset: float | None = 0.0,
+    seed: int = 0,
+) -> Graph:
+    """A float step graph of events into three layers of neurons whose currents last.
+
+    With ``residual`` what the second layer receives is a sum, of a current that lasts and one that
+    does not.
+    """
+    rng = np.random.default_rng(seed)
+    weights: dict[str, Weight] = {
+        "a.w": rng.normal(0.1, 0.4, (4, 2, 3, 3)), "a.b": rng.normal(0, 0.1, 4),
+        "b.w": rng.normal(0.1, 0.3, (4, 4, 3, 3)), "b.b": rng.normal(0, 0.1, 4),
+        "s.w": rng.normal(0.1, 0.3, (4, 4, 1, 1)),
+        "c.w": rng.normal(0.02, 0.2, (6, 64)), "c.b": rng.normal(0, 0.1, 6),
+        "h.w": rng.normal(0, 0.5, (3, 6)), "h.b": rng.normal(0, 0.1, 3),
+    }  # fmt: skip
+
+    def conv(name: str, read: str, padding: int = 1, bias: bool = biases) -> Op:
+        return ops.Conv(
+            name=name, inputs=(read,), weight=f"{name}.w", bias=f"{name}.b" if bias else None,
+            stride=(1, 1), padding=(padding,) * 2, dilation=(1, 1), source=Source(f"net.{name}"),
+        )  # fmt: skip
+
+    def neurons(number: int, read: str, *also: str) -> list[Op]:
+        source = Source(f"net.lif{number}")
+        made: list[Op] = [
+            SynapticCurrent(
+                name=f"i{number}", inputs=(read,), keep=keep[number - 1], source=source
+            )
+        ]
+        if also:
+            made.append(ops.Add(name=f"sum{number}", inputs=(f"i{number}", *also), source=source))
+        fields: dict[str, Any] = {"tau": 2.0, "decay_input": False, "v_reset": v_reset}
+        made.append(
+            ops.Neuron(
+                name=f"s{number}", inputs=(made[-1].name,), source=source, strict=True, **fields
+            )
+        )
+        return made
+
+    short = [conv("s", "s1", 0, bias=False)] if residual else []
+    made = (
+        ops.Input(name="x", shape=(2, 4, 4), varies=True, source=Source("net")),
+        conv("a", "x"),
+        *neurons(1, "a"),
+        *short,
+        conv("b", "s1"),
+        *neurons(2, "b", *(op.name for op in short)),
+        ops.Reshape(name="flat", inputs=("s2",), shape=(64,)),
+        ops.Linear(name="c", inputs=("flat",), weight="c.w", bias="c.b" if biases else None),
+        *neurons(3, "c"),
+        ops.Linear(name="h", inputs=("s3",), weight="h.w", bias="h.b", source=Source("net.h")),
+        ops.Readout(name="sum", inputs=("h",), steps=6),
+        ops.Output(name="y", inputs=("sum",)),
+    )
+    return Graph(made, {}, "step", 6).replace(made, weights)
+
+
+@pytest.fixture(scope="session")
+def lasting_network() -> Callable[..., Graph]:
+    """A small network whose currents last, as a float step graph: see ``lasting_steps``."""
+    return lasting_steps
+
+
+@pytest.fixture(scope="session")
+def events() -> Callable[..., Array]:
+    """Events for ``lasting_network``, ``[N, T, 2, 4, 4]`` counts of 0 to 3."""
+
+    def draw(seed: int = 0, samples: int = 6) -> Array:
+        drawn: Array = np.random.default_rng(seed).poisson(0.4, (samples, 6, 2, 4, 4)).clip(0, 3)
+        return drawn.astype(np.float32)
+
+    return draw
 
 
 @pytest.fixture(scope="session")

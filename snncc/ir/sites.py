@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.synaptic_current import CURRENTS
 
 Site: TypeAlias = Literal["host", "chip"]
 
@@ -15,6 +16,7 @@ NEURONS = ("neuron", "integer_neuron")
 
 _BEHIND_THE_HEAD = (
     *VIEWS,
+    *CURRENTS,
     "delay",
     "sum",
     "scale",

@@ -11,6 +11,9 @@ from snncc.ir.graph import IRError, Op, Type, Weights
 DECAY_BITS = 12
 """Decays are fractions of 2**12; Loihi's 12-bit field (Davies et al. 2018)."""
 
+CURRENTS = ("synaptic_current", "integer_current")
+"""Kinds that hold a synaptic current from one time step to the next."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynapticCurrent(Op):

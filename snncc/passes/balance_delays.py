@@ -25,6 +25,7 @@ from snncc.ir.graph import Graph, IRError, Op, reading
 from snncc.ir.latency import Pipeline, bits_of, is_inner_product, steps_taken
 from snncc.ir.ops import VIEWS
 from snncc.ir.sites import NEURONS, USUAL_SITES, Sites, on_host
+from snncc.ir.synaptic_current import CURRENTS
 from snncc.passes.base import Pass, Result, well_formed
 from snncc.passes.roll_levels import RollLevels
 from snncc.targets.load import Target
@@ -91,10 +92,11 @@ class _Moments:
     def _travels(self, name: str, user: Op) -> int:
         """Return the steps that a value takes to what reads it without weights.
 
-        Spikes travel to sums and to neurons. Currents that several read are sent, too, and so
-        travel to sums; neurons that read them place by place are the ones that made them.
+        Spikes travel to sums and to neurons, and to the currents of these. Currents that several
+        read are sent, too, and so travel to sums; neurons that read them place by place are the
+        ones that made them.
         """
-        if user.kind not in ("add", *NEURONS) or user.name in self._host:
+        if user.kind not in ("add", *CURRENTS, *NEURONS) or user.name in self._host:
             return 0
         maker = self.graph[name]
         while maker.kind in CARRIED and not self._is_shared(maker):

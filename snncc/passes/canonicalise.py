@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weight, reading, without_dead
-from snncc.ir.ops import Constant, Expand, Scale, Sum
+from snncc.ir.ops import Constant, Expand, Repeat, Scale, Sum
+from snncc.ir.timing import Timing, timings
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 
 
@@ -22,6 +23,7 @@ class Canonicalise(Pass):
     Reshapes, permutes, expansions and scales in a row merge; those that change nothing go, as do
     slices of everything and ops that nothing reads. An average over all positions is a ``Sum`` and
     a ``Scale``; the same value joined n times is an ``Expand``; views of a constant are a constant.
+    A synaptic current that keeps nothing of itself goes.
     """
 
     name: ClassVar[str] = "canonicalise"
@@ -62,6 +64,13 @@ class _Rewriting:
 
     def input(self, op: Op) -> Op:
         return self.ops[op.inputs[0]]
+
+    def every_step(self, name: str) -> bool:
+        """Whether a value has time steps: on the tensor level an axis of it, else its own."""
+        if self.graph.level == "tensor":
+            return True
+        so_far = self.graph.replace(self.ops.values(), {**self.graph.weights, **self.weights})
+        return timings(so_far)[name] is Timing.STEP
 
     def through(self, op: Op, **fields: Any) -> Op:
         """Return ``op`` reading what its input reads, with the input's place noted."""
@@ -143,6 +152,15 @@ def _avg_pool(now: _Rewriting, op: Any) -> str:
     return now.add(Scale(name=op.name, inputs=(name,), source=op.source, factor=factor))
 
 
+def _current(now: _Rewriting, op: Any) -> str:
+    """Add a current, or what it is made of where nothing of it lasts."""
+    if op.keep != 0:
+        return now.add(op)
+    if now.every_step(op.inputs[0]):
+        return str(op.inputs[0])
+    return now.add(Repeat(name=op.name, inputs=op.inputs, source=op.source))
+
+
 def _of_constant(now: _Rewriting, op: Op, view: Callable[[Any], Any]) -> str:
     """Add a view, or the constant that it is where it looks at one."""
     before: Any = now.input(op)
@@ -167,4 +185,5 @@ _RULES: dict[str, Callable[[_Rewriting, Any], str]] = {
     "concat": _concat,
     "sum": _sum,
     "avg_pool": _avg_pool,
+    "synaptic_current": _current,
 }

@@ -18,6 +18,9 @@ from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON, WIDE_BIA
 from snncc.passes.rules_of_targets import WIDE_THRESHOLD
 from snncc.targets.load import Arithmetic, Target
 
+_KEEP = ("integer_neuron", "integer_current")
+"""Kinds behind which a bias is no longer what was added."""
+
 
 @dataclass(frozen=True)
 class NeuronLimits:
@@ -68,11 +71,13 @@ class NeuronLimits:
         """Yield a current that, shifted to the potential's unit, may leave a narrower register.
 
         A potential holds the current: where its register is no wider, its own proof covers both.
+        One that lasts is held to the register where it is put into integers.
         """
         arithmetic = self.target.arithmetic
         bits = arithmetic.current_bits.value
         domain = self.pipeline.graph.type_of(op.inputs[0]).domain
-        if not isinstance(domain, Grid) or bits >= arithmetic.potential_bits.value:
+        lasts = self.pipeline.graph[op.inputs[0]].kind == "integer_current"
+        if not isinstance(domain, Grid) or lasts or bits >= arithmetic.potential_bits.value:
             return
         shifted = Grid(domain.step, min(domain.lo << op.shift, -1), domain.hi << op.shift)
         needed = width_bits(shifted) or 0
@@ -140,7 +145,7 @@ class NeuronLimits:
             if maker.kind in (*WEIGHTED, "constant"):
                 added = maker.weight_names[int(maker.kind in WEIGHTED) :]
                 yield from ((maker, cast(Array, graph.weights[n]).astype(np.int64)) for n in added)
-            elif not self.pipeline.steps[maker.name] and maker.kind != "integer_neuron":
+            elif not self.pipeline.steps[maker.name] and maker.kind not in _KEEP:
                 waiting += maker.inputs
 
 

@@ -12,6 +12,7 @@ from snncc.ir import domain as dom
 from snncc.ir.domain import Domain, Grid, Real
 from snncc.ir.graph import Graph, Op, Source
 from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.synaptic_current import CURRENTS
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.rules_of_counts import MULTI_LEVEL
 from snncc.passes.scale_paths import unfolded_scales
@@ -32,7 +33,10 @@ PRODUCTS = (*WEIGHTED, "matmul", "mask")
 _AROUND_INPUT = (*VIEWS, "pad", "max_pool", "avg_pool", "scale", "batch_norm", "add", "mask")
 """Kinds that may stand between the input and the encoder."""
 
-_READOUT = (*VIEWS, "sum", "scale", "readout", "add", "concat", "avg_pool", "batch_norm", "output")
+_READOUT = (
+    *VIEWS, *CURRENTS, "sum", "scale", "readout", "add", "concat", "avg_pool", "batch_norm",
+    "output",
+)  # fmt: skip
 """Kinds that may stand between the head and the output."""
 
 _KEEP_COUNTS = (*VIEWS, "max_pool", "concat", "scale")

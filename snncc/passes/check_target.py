@@ -22,6 +22,7 @@ from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.ir.sites import NEURONS, USUAL_SITES, Sites
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.base import Pass, Result, well_formed
+from snncc.passes.check_currents import CurrentLimits
 from snncc.passes.check_neurons import NeuronLimits
 from snncc.passes.rules_of_neurons import FIXED_NEURON, WIDE_FAN_IN
 from snncc.passes.rules_of_targets import (
@@ -53,12 +54,14 @@ class CheckTarget(Pass):
         pipeline = pipelined(graph, self.sites)
         limits = _Limits(self.target, pipeline)
         neurons = NeuronLimits(self.target, pipeline)
+        currents = CurrentLimits(self.target, pipeline)
         found: list[Diagnostic] = []
         for op in pipeline.graph.ops:
             found += limits.payload(op)
             if op.name not in pipeline.host:
                 found += limits.of_kind(op)
                 found += neurons.of(op)
+                found += currents.of(op)
         return Result(graph, (*found, *self._neuron_count(graph, pipeline.host)))
 
     def _neuron_count(self, graph: Graph, host: Collection[str]) -> Iterator[Diagnostic]:

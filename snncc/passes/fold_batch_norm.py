@@ -40,8 +40,9 @@ class FoldBatchNorm(Pass):
 
     With ``BN(x) = s x + o``, one of each a channel: before, ``W' = s W`` and ``b' = s b + o``;
     behind, ``W' = W s`` and ``b' = b + W o``, which zero padding forbids unless ``o`` is 0. Views
-    that keep the channel axis whole may stand between. Sums are in float64, and so are the new
-    weights; absent weights stay absent. What does not fold is reported.
+    that keep the channel axis whole may stand between, and where ``o`` is 0 a synaptic current may
+    stand between the weighted op and the batch norm behind it. Sums are in float64, and so are the
+    new weights; absent weights stay absent. What does not fold is reported.
     """
 
     name: ClassVar[str] = "fold-batch-norm"
@@ -70,7 +71,7 @@ def _fold_back(edit: Editor, norm: BatchNorm) -> bool:
             _scale_outputs(edit, op, norm)
             return True
         before = _axis_before(edit, op, axis)
-        if before is None:
+        if before is None or (op.kind == "synaptic_current" and not _has_no_offset(edit, norm)):
             return False
         name, axis = op.inputs[0], before
     return False
@@ -85,7 +86,7 @@ def _channel_axis(edit: Editor, op: Any) -> int:
 def _axis_before(edit: Editor, op: Any, axis: int) -> int | None:
     """Return where an axis of a view's result stands in its input; None if it is cut there."""
     before, after = edit.shape(op.inputs[0]) if op.inputs else (), edit.shape(op.name)
-    if op.kind == "repeat":
+    if op.kind in ("repeat", "synaptic_current"):
         return axis
     if op.kind == "permute":
         return int(op.order[axis])

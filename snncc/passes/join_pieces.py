@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weights, reading, without_dead
+from snncc.ir.memory import STATEFUL
 from snncc.ir.ops import Concat, Expand, Reshape, Scale, Slice
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 
 Piece: TypeAlias = tuple[str, int, int]
 """A value and the places of one axis that are meant: first, and behind the last."""
 
-_NEVER_ONE = ("input", "output", "neuron", "foreign")
+_NEVER_ONE = (*STATEFUL, "input", "output", "foreign")
 """Kinds of which two are two, even where they are equal."""
 
 

@@ -7,7 +7,7 @@ and 1 elsewhere, in units of ``2**-shift`` counts: ``U' = U (4096 - decay) / 409
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -47,13 +47,23 @@ class NeuronPlan:
 
 
 def plan_neuron(
-    neuron: Neuron, unit: Array, current: Grid, steps: int, arithmetic: Arithmetic
+    neuron: Neuron,
+    unit: Array,
+    current: Grid,
+    steps: int,
+    arithmetic: Arithmetic,
+    *,
+    lasting: bool = False,
 ) -> NeuronPlan:
     """Return the integers of a neuron layer that reads ``current`` counts of ``unit`` each.
 
     The input is shifted as far as the proof of the width allows, up to where no halving of the
-    ``steps`` ever rounds; then thresholds are exact. ``unit`` is ``(1,)`` or one a channel.
+    ``steps`` ever rounds; then thresholds are exact. ``unit`` is ``(1,)`` or one a channel. A
+    current that is ``lasting`` has been shifted and rounded where it is kept: it is taken as it is.
     """
+    if lasting:
+        plan = _plan(neuron, unit, current, steps, arithmetic, 0)
+        return replace(plan, exact=False)
     base = arithmetic.current_shift.value
     needed = _exact_shift(_retention(neuron), steps)
     extra = steps - 1 if needed is None else needed

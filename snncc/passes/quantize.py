@@ -15,7 +15,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Diagnostic, Severity, rule
+from snncc.diagnostics.core import Diagnostic
 from snncc.ir import domain as dom
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, Op, Type
@@ -32,70 +32,20 @@ from snncc.ir.ops import (
     Scale,
 )
 from snncc.ir.pad import Pad
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent, SynapticCurrent
 from snncc.passes.base import Pass, Result, well_formed
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
-from snncc.passes.scales import Current, Fixed, Scaled, ScaleGroups, scale_groups
+from snncc.passes.rules_of_neurons import UNPROVED_WIDTH
+from snncc.passes.scales import (
+    Current,
+    Fixed,
+    Scaled,
+    ScaleGroups,
+    made_to_last,
+    scale_groups,
+)
 from snncc.passes.units import Units
 from snncc.targets.load import Arithmetic, Features
-
-UNPROVED_WIDTH = rule(
-    "SNN302",
-    "potential-width-not-proved",
-    Severity.WARNING,
-    """
-    The worst case of a layer's membrane potential does not fit the target's width.
-
-    The bound is proved from the weights: it assumes that every input with a positive weight fires
-    and no other. Real data stays far below; the message gives the bound and the width. A run
-    counts every potential that leaves the width, and a verified run has none.
-
-    Fails, because pixels of 8 bits meet weights of 8 bits:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 16)
-            self.lif = LIF()
-            self.fc = nn.Linear(16, 16)
-            self.lif1 = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
-            return self.lif1(self.fc(s)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
-    ```
-
-    Mended with coarser weights:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 16)
-            self.lif = LIF()
-            self.fc = nn.Linear(16, 16)
-            self.lif1 = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
-            return self.lif1(self.fc(s)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", weight_bits=6)
-    ```
-    """,
-)
 
 
 @dataclass(frozen=True)
@@ -147,7 +97,7 @@ class Quantize(Pass):
     def quantize(self, graph: Graph) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
         """Return the integer graph, the findings and how each neuron layer was scaled."""
         scale, hi, lo = input_grid(self.calibration.input_sample)
-        groups, found = scale_groups(graph, scale)
+        groups, found = scale_groups(graph, scale, self.arithmetic.current_shift.value)
         if found:
             return graph, found, []
         builder = _Builder(self, graph, groups, Grid(dom.SPIKE.step, lo, hi), scale)
@@ -194,6 +144,7 @@ class _Builder:
             options.features.per_neuron_threshold.value,
             self.peak,
         )
+        self.lasting = made_to_last(graph)
         self.ops: list[Op] = []
         self.weights: dict[str, Array] = {}
         self.types: dict[str, Type] = {}
@@ -288,15 +239,45 @@ class _Builder:
         return cut.name
 
     def _bias(self, op: Conv | Linear, lost: Array, unit: Array) -> Array | None:
-        """Return the bias in counts; it makes up for what rounding took from the mean current."""
+        """Return the bias in counts; it makes up for what rounding took from the mean current.
+
+        Where the current lasts, an op that has no bias gets none: the chip's stock neurons add
+        biases behind what they keep of a current.
+        """
         bias = np.zeros(lost.shape[0])
         if op.bias is not None:
             bias = bias + cast(Array, self.source.weights[op.bias])
+        if not bias.any() and op.name in self.lasting:
+            return None
         means = self.options.calibration.mean_inputs.get(op.name)
         if means is not None:
             bias = bias + _mean_loss(op, lost, means, self.groups.resolved(op.inputs[0]))
         counts = np.rint(bias / unit).astype(np.int32)
         return counts if op.bias is not None or counts.any() else None
+
+    def _current(self, op: Op) -> None:
+        """The leak in 4096ths; what comes in is shifted by as much as the chip's neurons do."""
+        current = cast(SynapticCurrent, op)
+        whole, arithmetic = 1 << DECAY_BITS, self.options.arithmetic
+        lasting = self.groups.resolved(op.inputs[0]).lasting
+        self._emit(IntegerCurrent(
+            name=op.name, inputs=op.inputs, source=op.source,
+            decay=round((1 - current.keep) * whole), steps=self.source.steps,
+            shift=0 if lasting else arithmetic.current_shift.value,
+        ))  # fmt: skip
+        domain = self.types[op.name].domain
+        limit = (1 << (arithmetic.current_bits.value - 1)) - 1
+        bound = domain.magnitude if isinstance(domain, Grid) else None
+        if bound is None or bound > limit:
+            self._unproved(op, f"current of {bound or 'any size'}", limit)
+
+    def _unproved(self, op: Op, what: str, limit: int) -> None:
+        self.found.append(UNPROVED_WIDTH.at(
+            op.source,
+            f"`{op.name}` could reach a {what}, beyond the {limit} of the target's width",
+            op=op.kind,
+            hint="verify it on data, or use fewer weight bits",
+        ))  # fmt: skip
 
     def _avg_pool(self, op: Op) -> None:
         """The sum of each window: the division is in the scale."""
@@ -315,16 +296,11 @@ class _Builder:
         type_ = self.types[self.renamed.get(op.inputs[0], op.inputs[0])]
         unit = self.units.of(value)
         plan = plan_neuron(
-            neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic
-        )
+            neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic,
+            lasting=value.lasting,
+        )  # fmt: skip
         if not plan.proved:
-            self.found.append(UNPROVED_WIDTH.at(
-                op.source,
-                f"`{op.name}` could reach a potential of {plan.bound}, "
-                f"beyond the {plan.limit} of the target's width",
-                op=op.kind,
-                hint="verify it on data, or use fewer weight bits",
-            ))  # fmt: skip
+            self._unproved(op, f"potential of {plan.bound}", plan.limit)
         layer = LayerScales(op.name, op.source.module, plan, float(unit.min()), float(unit.max()))
         self.layers.append(layer)
         integer = IntegerNeuron(
@@ -348,6 +324,7 @@ class _Builder:
         "avg_pool": _avg_pool,
         "neuron": _neuron,
         "scale": _scale,
+        "synaptic_current": _current,
     }
 
 

@@ -4,6 +4,65 @@ from __future__ import annotations
 
 from snncc.diagnostics.core import Severity, rule
 
+UNPROVED_WIDTH = rule(
+    "SNN302",
+    "potential-width-not-proved",
+    Severity.WARNING,
+    """
+    The worst case of a layer's membrane potential, or of a synaptic current that lasts, does not
+    fit the target's width.
+
+    The bound is proved from the weights: it assumes that every input with a positive weight fires
+    and no other. Real data stays far below; the message gives the bound and the width. A run
+    counts every potential that leaves the width, and a verified run has none.
+
+    Fails, because pixels of 8 bits meet weights of 8 bits:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
+    ```
+
+    Mended with coarser weights:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 16)
+            self.lif = LIF()
+            self.fc = nn.Linear(16, 16)
+            self.lif1 = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
+            return self.lif1(self.fc(s)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", weight_bits=6)
+    ```
+    """,
+)
 FIXED_NEURON = rule(
     "SNN415",
     "neuron-equation-not-on-the-target",
@@ -13,8 +72,12 @@ FIXED_NEURON = rule(
 
     A neuron with a fixed equation leaks, adds its input, compares with a threshold and resets to
     zero. A soft reset, several spikes at once, rounding a current, or the largest of several
-    currents take neurons that can be programmed. Train with a hard reset to zero and binary spikes,
-    or choose a target whose neurons are programmable (`snncc targets NAME` says so).
+    currents take neurons that can be programmed. Where such a neuron keeps a part of its current
+    from step to step, it keeps what its synapses brought: a bias is added behind, so that one which
+    lasts as the current does takes a programmable neuron, as does a sum of two currents that
+    last, or one current for two layers. Train with a hard reset to zero, binary spikes and no bias
+    before a current that lasts, or choose a target whose neurons are programmable
+    (`snncc targets NAME` says so).
 
     Fails, because of a soft reset:
 
@@ -133,8 +196,9 @@ DECAY_OFF_GRID = rule(
     A layer's leak is no number that the target's decay field holds.
 
     The share of its potential that a neuron loses in a step is carried in 4096ths, in 12 bits:
-    0 to 4095. A neuron that forgets everything (tau = 1) needs 4096. A target whose decays have
-    another width cannot be compiled for: its leaks would be others.
+    0 to 4095. A neuron that forgets everything (tau = 1) needs 4096. Of a synaptic current that
+    lasts the field holds what it loses, less one: one that loses nothing has none. A target whose
+    decays have another width cannot be compiled for: its leaks would be others.
 
     Fails, where decays have eight bits:
 

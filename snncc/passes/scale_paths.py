@@ -2,7 +2,7 @@
 
 Weighted ops, batch norms, constants and the output take up any factor. A neuron that resets to 0
 or softly takes up a positive one: it is homogeneous, ``LIF_theta(f x) = LIF_(theta / f)(x)``.
-Views, sums and products hand a factor on.
+Views, sums, currents and products hand a factor on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import VIEWS, WEIGHTED, Scale
 from snncc.passes.spike_rules import UNFOLDED_SCALE
 
-_LINEAR = (*VIEWS, "avg_pool", "sum", "readout", "scale")
+_LINEAR = (*VIEWS, "avg_pool", "sum", "readout", "scale", "synaptic_current")
 """Kinds with ``f(c x) = c f(x)`` for every c, and one input."""
 
 _PRODUCTS = ("matmul", "mask")

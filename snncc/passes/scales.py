@@ -9,7 +9,7 @@ form a group, with one scale a channel wherever every member keeps its channels 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -89,18 +89,27 @@ UNQUANTIZABLE = rule(
 
 @dataclass(frozen=True)
 class Fixed:
-    """``real = scale * count`` with a scale that is known: spikes and counts of spikes."""
+    """``real = scale * count`` with a scale that is known: spikes and counts of spikes.
+
+    ``lasting`` as in ``Current``.
+    """
 
     scale: float
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
 class Current:
-    """``real = group scale * factor * count``; ``axis`` holds the channels, if one does."""
+    """``real = group scale * factor * count``; ``axis`` holds the channels, if one does.
+
+    A ``lasting`` one has been kept by the chip, which shifts left what reaches a neuron before it
+    adds it to what is left: its counts are as fine as potentials, and nothing shifts them again.
+    """
 
     group: str
     factor: float
     axis: int | None
+    lasting: bool = False
 
 
 Scaled: TypeAlias = Fixed | Current
@@ -115,6 +124,7 @@ class ScaleGroups:
     """The scale of every value of a float step graph, up to one unknown a group."""
 
     graph: Graph
+    current_shift: int
     values: dict[str, Scaled] = field(default_factory=dict)
     parents: dict[str, tuple[str, float]] = field(default_factory=dict)
     fixed: dict[str, float] = field(default_factory=dict)
@@ -134,8 +144,8 @@ class ScaleGroups:
             return value
         root, ratio = self.root(value.group)
         if root in self.fixed:
-            return Fixed(self.fixed[root] * ratio * value.factor)
-        return Current(root, value.factor * ratio, value.axis)
+            return Fixed(self.fixed[root] * ratio * value.factor, value.lasting)
+        return replace(value, group=root, factor=value.factor * ratio)
 
     def fix(self, value: Current, scale: float) -> bool:
         """Give a stored constant the scale of the counts it meets, if it lies on their grid."""
@@ -160,9 +170,14 @@ class ScaleGroups:
             raise Unscalable("adds a value to a scaled copy of itself")
 
 
-def scale_groups(graph: Graph, input_scale: float) -> tuple[ScaleGroups, tuple[Diagnostic, ...]]:
-    """Return the scale groups of a folded float step graph, and what has no integer form."""
-    groups, found = ScaleGroups(graph), []
+def scale_groups(
+    graph: Graph, input_scale: float, current_shift: int
+) -> tuple[ScaleGroups, tuple[Diagnostic, ...]]:
+    """Return the scale groups of a folded float step graph, and what has no integer form.
+
+    By ``current_shift`` bits the target shifts what it keeps of a current.
+    """
+    groups, found = ScaleGroups(graph, current_shift), []
     for op in graph.ops:
         inputs = [groups.values[name] for name in op.inputs]
         try:
@@ -189,13 +204,13 @@ def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: floa
     if isinstance(op, Pad):
         return _bordered(op, inputs[0], groups.graph)
     if op.kind in _PASS_ON:
-        return _passed_on(op, inputs[0], groups.graph)
+        return _passed_on(op, inputs[0], groups)
     raise Unscalable(f"({op.kind}) has no integer form")
 
 
 _PASS_ON = (
     "scale", "max_pool", "avg_pool", "sum", "readout", "repeat",
-    "reshape", "permute", "expand", "slice", "output",
+    "reshape", "permute", "expand", "slice", "output", "synaptic_current",
 )  # fmt: skip
 
 
@@ -209,18 +224,28 @@ def _joined(op: Op, inputs: list[Scaled], groups: ScaleGroups) -> Scaled:
     counts = [i for i in inputs if isinstance(i, Fixed)]
     currents = [i for i in inputs if isinstance(i, Current)]
     if counts:
-        if any(i != counts[0] for i in counts):
+        if any(i.scale != counts[0].scale for i in counts):
             raise Unscalable("joins counts on different grids")
         if not all(groups.fix(i, counts[0].scale) for i in currents):
             raise Unscalable("joins a current with a count of spikes")
-        return counts[0]
+        return replace(counts[0], lasting=any(i.lasting for i in inputs))
     first = currents[0]
     for other in currents[1:]:
         groups.unify(first, other)
     axes = {i.axis for i in currents}
     lost = isinstance(op, Concat) and op.axis in axes
     axis = axes.pop() if len(axes) == 1 and not lost else None
-    return Current(first.group, first.factor, axis)
+    return Current(first.group, first.factor, axis, any(i.lasting for i in inputs))
+
+
+def _kept(value: Scaled, current_shift: int) -> Scaled:
+    """A count of what is kept is worth ``2**-current_shift`` of one of what comes in."""
+    if value.lasting:
+        return value
+    share = 2.0**-current_shift
+    if isinstance(value, Fixed):
+        return Fixed(value.scale * share, lasting=True)
+    return replace(value, factor=value.factor * share, lasting=True)
 
 
 def _product(op: Op, inputs: list[Scaled]) -> Scaled:
@@ -243,15 +268,17 @@ def _bordered(op: Pad, value: Scaled, graph: Graph) -> Scaled:
     padded = len(graph.type_of(op.name).shape) - len(op.before)
     if isinstance(value, Current):
         kept = value.axis == padded - 1 or (op.value is None and (value.axis or 0) < padded)
-        return Current(value.group, value.factor, value.axis if kept else None)
+        return replace(value, axis=value.axis if kept else None)
     counts = border / value.scale
     if not np.array_equal(counts, np.rint(counts)):
         raise Unscalable("has a border that lies on no count of spikes")
     return value
 
 
-def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:
-    factor = 1.0
+def _passed_on(op: Op, value: Scaled, groups: ScaleGroups) -> Scaled:
+    graph, factor = groups.graph, 1.0
+    if op.kind == "synaptic_current":
+        return _kept(value, groups.current_shift)
     if isinstance(op, Scale):
         if op.factor == 0:
             raise Unscalable("multiplies by 0")
@@ -261,9 +288,9 @@ def _passed_on(op: Op, value: Scaled, graph: Graph) -> Scaled:
         for k in op.kernel:
             factor /= k
     if isinstance(value, Fixed):
-        return Fixed(value.scale * factor)
+        return replace(value, scale=value.scale * factor)
     axis = moved_axis(op, value.axis, graph.type_of(op.inputs[0]), graph.type_of(op.name))
-    return Current(value.group, value.factor * factor, axis)
+    return replace(value, factor=value.factor * factor, axis=axis)
 
 
 def moved_axis(op: Op, axis: int | None, before: Type, after: Type) -> int | None:
@@ -296,6 +323,15 @@ def _reshaped_axis(axis: int, before: Shape, after: Shape) -> int | None:
             return i
         passed *= n
     return None
+
+
+def made_to_last(graph: Graph) -> frozenset[str]:
+    """Return the ops whose results reach a lasting current through sums and views alone."""
+    found: set[str] = set()
+    for op in reversed(graph.ops):
+        if op.kind == "synaptic_current" or (op.name in found and op.kind in ("add", *_PASS_ON)):
+            found.update(op.inputs)
+    return frozenset(found)
 
 
 def per_channel_roots(groups: ScaleGroups) -> frozenset[str]:

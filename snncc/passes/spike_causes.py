@@ -8,6 +8,7 @@ from snncc.ir import domain as dom
 from snncc.ir.domain import Domain, Grid, Real
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import VIEWS
+from snncc.ir.synaptic_current import CURRENTS
 
 _LONGEST = 24
 """Lines of a chain; the residual stream of a deep network has one for every addition."""
@@ -29,6 +30,7 @@ _VERBS = {
     "avg_pool": "averages",
     "scale": "scales",
     "batch_norm": "normalises",
+    **dict.fromkeys(CURRENTS, "keeps a current made of"),
 }
 
 

@@ -69,7 +69,9 @@ class Units:
             value = self.groups.resolved(op.inputs[0])
             if isinstance(value, Current):
                 neuron = cast(Neuron, op)
-                unit = potential_goal(neuron) * neuron.levels / value.factor / (largest - 1)
+                shift = self.arithmetic.current_shift.value if value.lasting else 0
+                factor = value.factor * 2.0**shift
+                unit = potential_goal(neuron) * neuron.levels / factor / (largest - 1)
                 least[value.group] = max(least.get(value.group, 0.0), unit)
         return least
 

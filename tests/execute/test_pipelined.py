@@ -80,7 +80,7 @@ def test_every_value_of_a_float_graph(random_network: Networks, seed: int, sites
 @given(seed=st.integers(0, 2**32 - 1), sites=st.sampled_from(SITES))
 def test_every_value_of_an_integer_graph(random_network: Networks, seed: int, sites: Sites) -> None:
     graph = folded(random_steps(random_network, seed))
-    while scale_groups(graph, 1.0)[1]:
+    while scale_groups(graph, 1.0, 6)[1]:
         seed += 1
         graph = folded(random_steps(random_network, seed))
     graph = integers(graph, np.moveaxis(drawn(graph, 4, seed), -4, 0))

@@ -86,7 +86,7 @@ def quantized(random_network: Networks, seed: int) -> tuple[Graph, list[LayerSca
     """The next random network that adds no spikes to currents, in integers."""
     fold = [FoldScales(), FoldBatchNorm(), FoldScales(), Canonicalise()]
     folded = run_passes(steps_of(random_network(seed)), fold).graph
-    while scale_groups(folded, 1.0)[1]:
+    while scale_groups(folded, 1.0, 6)[1]:
         seed += 1
         folded = run_passes(steps_of(random_network(seed)), fold).graph
     chip = load_target("loihi2")

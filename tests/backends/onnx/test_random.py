@@ -32,7 +32,7 @@ MIDDLE = (
 def quantized(random_network: Networks, seed: int, bits: int, *, substeps: bool) -> Graph:
     """The next random network that adds no spikes to currents, in integers."""
     folded = run_passes(random_network(seed), MIDDLE).graph
-    while scale_groups(folded, 1.0)[1]:
+    while scale_groups(folded, 1.0, 6)[1]:
         seed += 1
         folded = run_passes(random_network(seed), MIDDLE).graph
     chip = load_target("loihi2")

@@ -1,0 +1,93 @@
+"""Currents that outlast a time step, held to what the target's neurons keep of a current.
+
+A neuron with a fixed equation keeps its own: what synapses bring is filtered, its bias is added
+behind the filter, and nothing else stands between the current and the potential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.ir.graph import Array, Op
+from snncc.ir.latency import Pipeline
+from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent
+from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON
+from snncc.targets.load import Target
+
+
+@dataclass(frozen=True)
+class CurrentLimits:
+    """The limits of what a target's neurons keep of a current, held against a pipeline."""
+
+    target: Target
+    pipeline: Pipeline
+
+    def of(self, op: Op) -> Iterator[Diagnostic]:
+        """Yield what a lasting current breaks; nothing for other ops."""
+        if isinstance(op, IntegerCurrent):
+            yield from self._decay(op)
+            if not self.target.features.programmable_neurons.value:
+                yield from self._equation(op)
+
+    def _decay(self, op: IntegerCurrent) -> Iterator[Diagnostic]:
+        """Yield a decay that the field does not hold: it holds one less than is lost in a step."""
+        bits, name = self.target.arithmetic.decay_bits.value, self.target.name
+        if bits != DECAY_BITS:
+            broken = f"loses its current in {DECAY_BITS}-bit shares, those of {name} have {bits}"
+        elif op.decay == 0 and not self.target.features.programmable_neurons.value:
+            least = f"1 of {1 << DECAY_BITS} in a step"
+            broken = f"loses nothing of its current, neurons of {name} lose at least {least}"
+        else:
+            return
+        yield DECAY_OFF_GRID.at(op.source, f"`{op.name}` {broken}", op=op.kind)
+
+    def _equation(self, op: IntegerCurrent) -> Iterator[Diagnostic]:
+        """Yield what stands before a current or behind it that a fixed equation has no place for.
+
+        A shift other than the neurons' own belongs to a current that was kept before.
+        """
+        for maker in self._added(op):
+            yield self._fixed(
+                op, f"keeps the bias of `{maker.name}` from step to step, {{}} add it anew in each",
+                "train without a bias before such neurons",
+            )  # fmt: skip
+        if op.shift != self.target.arithmetic.current_shift.value:
+            yield self._fixed(op, "keeps what was kept before, {} keep one current")
+        readers = list(self._readers(op))
+        if [reader.kind for reader in readers] != ["integer_neuron"]:
+            found = " and ".join(f"`{reader.name}` ({reader.kind})" for reader in readers)
+            yield self._fixed(op, f"is read by {found or 'nothing'}, {{}} read their own current")
+
+    def _fixed(self, op: Op, what: str, hint: str = "") -> Diagnostic:
+        neurons = f"the neurons of {self.target.name}"
+        hint = hint or "choose a target with programmable neurons"
+        message = f"`{op.name}` {what.format(neurons)}"
+        return FIXED_NEURON.at(op.source, message, hint=hint, op=op.kind)
+
+    def _added(self, op: Op) -> Iterator[Op]:
+        """Yield what adds the same to a current in every step."""
+        graph, waiting = self.pipeline.graph, list(op.inputs)
+        while waiting:
+            maker = graph[waiting.pop(0)]
+            if maker.kind in (*WEIGHTED, "constant"):
+                added = maker.weight_names[int(maker.kind in WEIGHTED) :]
+                if any(np.any(cast(Array, graph.weights[name])) for name in added):
+                    yield maker
+            elif not self.pipeline.steps[maker.name] and maker.kind in (*VIEWS, "add", "sum"):
+                waiting += maker.inputs
+
+    def _readers(self, op: Op) -> Iterator[Op]:
+        """Yield what reads a current, or its sum with what never changes, through views."""
+        for user in self.pipeline.graph.users[op.name]:
+            others = [name for name in user.inputs if name != op.name]
+            still = all(self.pipeline.latency_of[name] is None for name in others)
+            if user.kind in VIEWS or (user.kind == "add" and others and still):
+                yield from self._readers(user)
+            else:
+                yield user
