@@ -216,9 +216,7 @@ def lasting_steps(
     def neurons(number: int, read: str, *also: str) -> list[Op]:
         source = Source(f"net.lif{number}")
         made: list[Op] = [
-            SynapticCurrent(
-                name=f"i{number}", inputs=(read,), keep=keep[number - 1], source=source
-            )
+            SynapticCurrent(name=f"i{number}", inputs=(read,), keep=keep[number - 1], source=source)
         ]
         if also:
             made.append(ops.Add(name=f"sum{number}", inputs=(f"i{number}", *also), source=source))

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from snncc.backends.lava import compat
-from snncc.backends.lava.currents import Current, current_of
+from snncc.backends.lava.currents import Current, Received, current_of, received_by
 from snncc.backends.lava.mapping import (
+    NO_CURRENT_MEMORY,
     StockBias,
     StockNeuron,
     exceeded,
+    kept_bias,
     refusal,
     stock_bias,
     stock_neuron,
@@ -60,7 +62,11 @@ def needed_values(graph: Graph) -> tuple[str, ...]:
     names: list[str] = []
     for op in graph.of_kind("integer_neuron"):
         names += [op.name, op.inputs[0]]
-        current = current_of(graph, op)
+        received = received_by(graph, op)
+        if isinstance(received, str):
+            continue
+        names.append(received.name)
+        current = current_of(graph, received)
         if isinstance(current, Current):
             names += [term.op.inputs[0] for term in current.terms]
     return tuple(dict.fromkeys(names))
@@ -99,13 +105,16 @@ class _Lane:
         refused = refusal(op)
         if refused:
             return self._refused(op, refused)
-        current = current_of(self.graph, op)
+        received = received_by(self.graph, op)
+        if isinstance(received, str):
+            return self._refused(op, received)
+        current = current_of(self.graph, received)
         if isinstance(current, str):
-            return self._lone(op, current)
+            return self._lone(op, received, current)
         piece = cut(current, self._count(op) * self.graph.steps, self.seconds)
         if isinstance(piece, str):
-            return self._lone(op, piece)
-        return self._synaptic(op, current, piece)
+            return self._lone(op, received, piece)
+        return self._synaptic(op, received, current, piece)
 
     def _count(self, op: IntegerNeuron) -> int:
         return min(self.samples, self.values[op.name].shape[1])
@@ -117,48 +126,77 @@ class _Lane:
         theta = cast(Array, self.graph.weights[op.threshold])
         return np.broadcast_to(theta, self._shape(op)).reshape(-1)[neurons]
 
-    def _synaptic(self, op: IntegerNeuron, current: Current, piece: Slice) -> ConformanceCase:
-        neurons = piece.neurons.reshape(-1)
-        stock = stock_neuron(op, self._threshold(op, neurons), self.graph.steps)
+    def _stock(
+        self, op: IntegerNeuron, received: Received, bias: Array, neurons: Array
+    ) -> tuple[StockNeuron, StockBias] | str:
+        """Return some neurons of a layer in stock fields; ``bias`` is part of what they receive.
+
+        A bias that lasts as its current does comes as a current that is always there.
+        """
+        theta = self._threshold(op, neurons)
+        stock = stock_neuron(op, theta, self.graph.steps, received.keeps)
         if isinstance(stock, str):
-            return self._refused(op, stock)
-        samples, bias = self._count(op), stock_bias(current.bias[neurons], stock.k)
+            return stock
+        if received.keeps is None:
+            return stock, stock_bias(bias, stock.k)
+        behind = kept_bias(received.bias[neurons])
+        if isinstance(behind, str):
+            return behind
+        constant = bias << stock.k if bias.any() else None
+        return stock, replace(behind, current=constant)
+
+    def _synaptic(
+        self, op: IntegerNeuron, received: Received, current: Current, piece: Slice
+    ) -> ConformanceCase:
+        neurons = piece.neurons.reshape(-1)
+        found = self._stock(op, received, current.bias[neurons], neurons)
+        if isinstance(found, str):
+            return self._refused(op, found)
+        (stock, bias), samples = found, self._count(op)
         drive = [
             stock_synapses(self.graph, term, window, stock.k, self.values, samples)
             for term, window in zip(current.terms, piece.windows, strict=True)
         ]
-        ops = (*dict.fromkeys(map(str, drive)), "LIFReset")
-        x = self._frames(op.inputs[0], neurons, samples)
-        limits = (*bias.limits, *self._limits(op, stock, x, current.bias[neurons], neurons))
+        ops = (*dict.fromkeys(map(str, drive)), _called(stock))
+        added = current.bias[neurons] if received.keeps is None else received.bias[neurons]
+        limits = (*bias.limits, *self._limits(op, stock, added, neurons, received))
         return self._judged(op, neurons, (stock, bias, drive), ops, piece.text, None, limits)
 
-    def _lone(self, op: IntegerNeuron, reason: str) -> ConformanceCase:
+    def _lone(self, op: IntegerNeuron, received: Received, reason: str) -> ConformanceCase:
         size = math.prod(self._shape(op))
         count = min(size, LONE_NEURONS)
         neurons = np.linspace(0, size - 1, count).round().astype(np.int64)
-        stock = stock_neuron(op, self._threshold(op, neurons), self.graph.steps)
-        if isinstance(stock, str):
-            return self._refused(op, stock)
-        x = self._frames(op.inputs[0], neurons, self._count(op))
-        none = stock_bias(np.zeros(count, np.int64), stock.k)
+        found = self._stock(op, received, np.zeros(count, np.int64), neurons)
+        if isinstance(found, str):
+            return self._refused(op, found)
+        stock, bias = found
+        x = self._frames(received.name, received.elements[neurons], self._count(op))
         text = "all" if count == size else f"{count} of {size} neurons"
-        limits = self._limits(op, stock, x, none.mant, neurons)
-        parts = (stock, none, x << stock.k)
-        return self._judged(op, neurons, parts, ("LIFReset",), text, reason, limits)
+        limits = self._limits(op, stock, received.bias[neurons], neurons, received)
+        parts = (stock, bias, x << stock.k)
+        return self._judged(op, neurons, parts, (_called(stock),), text, reason, limits)
 
     def _frames(self, name: str, neurons: Array, samples: int) -> Array:
         frames = recorded(self.graph, self.values, name, samples)
         return frames.reshape(len(frames), -1)[:, neurons].astype(np.int64)
 
     def _limits(
-        self, op: IntegerNeuron, stock: StockNeuron, x: Array, bias: Array, neurons: Array
+        self,
+        op: IntegerNeuron,
+        stock: StockNeuron,
+        bias: Array,
+        neurons: Array,
+        received: Received,
     ) -> tuple[str, ...]:
+        """Return what some neurons outgrow, of whose input ``bias`` comes from no synapse."""
+        x = self._frames(op.inputs[0], neurons, self._count(op))
         theta, state, highest = self._threshold(op, neurons), None, []
         for t, frame in enumerate(x):
             state = None if t % self.graph.steps == 0 else state
             _, potential, state = integer_neuron_step(op, theta, frame, state)
             highest.append(potential)
-        return exceeded(stock, op, x - bias, np.stack(highest))
+        kept = received.keeps is not None
+        return exceeded(stock, op, x - bias, np.stack(highest), kept=kept)
 
     def _judged(
         self,
@@ -183,3 +221,8 @@ class _Lane:
 
     def _refused(self, op: IntegerNeuron, reason: str) -> ConformanceCase:
         return ConformanceCase(op.name, (), self._shape(op), "none", 0, 0, 0, reason)
+
+
+def _called(stock: StockNeuron) -> str:
+    """Return the stock process of neurons, with its du where they keep their currents."""
+    return "LIFReset" if stock.du == NO_CURRENT_MEMORY else f"LIFReset du {stock.du}"

@@ -6,7 +6,7 @@ a slice of neurons can be computed from slices of the terms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +16,7 @@ from snncc.ir.domain import Grid, is_spike
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.ops import VIEWS, Conv, Linear
 from snncc.ir.semantics import apply
+from snncc.ir.synaptic_current import IntegerCurrent
 
 MAX_TERMS = 64
 
@@ -78,38 +79,79 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Received:
+    """What reaches a neuron layer: element ``elements[i]`` of the value ``name`` neuron i.
+
+    Where ``keeps`` is an op, the layer keeps what it receives as that op does, and ``bias``, in
+    units of the potential, is added behind.
+    """
+
+    name: str
+    elements: Array
+    keeps: IntegerCurrent | None
+    bias: Array
+
+
+@dataclass(frozen=True)
 class Current:
-    """A neuron layer's current: the terms, and a bias for each neuron, in units of X."""
+    """What a neuron layer receives: the terms, and a bias for each neuron, in units of X."""
 
     terms: tuple[Term, ...]
     bias: Array
 
 
-def current_of(graph: Graph, neuron: Op) -> Current | str:
-    """Return what the neuron layer sums, or why stock processes cannot compute it."""
-    shape = graph.type_of(neuron.name).shape
-    size = int(np.prod(shape))
-    waiting = [(neuron.inputs[0], np.arange(size))]
+def received_by(graph: Graph, neuron: Op) -> Received | str:
+    """Return what reaches a neuron layer, or why a stock neuron does not keep it as this does."""
+    name, elements = neuron.inputs[0], np.arange(int(np.prod(graph.type_of(neuron.name).shape)))
+    bias: Array = np.zeros(len(elements), np.int64)
+    leaves = list(_leaves(graph, name, elements))
+    lasting = [(op, found) for op, found in leaves if isinstance(op, IntegerCurrent)]
+    if not lasting:
+        return Received(name, elements, None, bias)
+    others = [op for op, _ in leaves if op.kind not in ("constant", "integer_current")]
+    if len(lasting) > 1 or others:
+        return "a sum of currents of which one lasts: stock neurons keep their own current alone"
+    for op, found in leaves:
+        if op.kind == "constant":
+            bias += _stored(graph, op, found)
+    ((keeps, found),) = lasting
+    return Received(keeps.inputs[0], found, keeps, bias)
+
+
+def current_of(graph: Graph, received: Received) -> Current | str:
+    """Return the sum that reaches a layer, or why stock processes cannot compute it."""
     terms: list[Term] = []
-    bias: Array = np.zeros(size, np.int64)
-    while waiting:
-        name, elements = waiting.pop()
-        op = graph[name]
-        if op.kind in (*VIEWS, "add"):
-            waiting += _inputs(graph, op, elements)
-        elif op.kind in ("conv", "linear"):
+    bias: Array = np.zeros(len(received.elements), np.int64)
+    for op, elements in _leaves(graph, received.name, received.elements):
+        if op.kind in ("conv", "linear"):
             term = _term(graph, cast("Conv | Linear", op), elements)
             terms.append(term)
             bias += _bias(graph, term)
         elif op.kind == "constant":
-            bias += apply(op, (), graph.weights, lead=0).reshape(-1)[elements]
+            bias += _stored(graph, op, elements)
         else:
-            return _NO_STOCK.get(op.kind, f"its current comes from `{name}`, a {op.kind}")
+            return _NO_STOCK.get(op.kind, f"its current comes from `{op.name}`, a {op.kind}")
         if len(terms) > MAX_TERMS:
             return f"its current is a sum of more than {MAX_TERMS} layers"
     if not terms:
         return "its current is constant"
     return _checked(graph, Current(tuple(terms), bias))
+
+
+def _leaves(graph: Graph, name: str, elements: Array) -> Iterator[tuple[Op, Array]]:
+    """Yield the ops whose sum, through views, a value is, each with the elements of it."""
+    waiting = [(name, elements)]
+    while waiting:
+        name, elements = waiting.pop()
+        op = graph[name]
+        if op.kind in (*VIEWS, "add"):
+            waiting += _inputs(graph, op, elements)
+        else:
+            yield op, elements
+
+
+def _stored(graph: Graph, op: Op, elements: Array) -> Array:
+    return apply(op, (), graph.weights, lead=0).reshape(-1)[elements]
 
 
 def _term(graph: Graph, op: Conv | Linear, elements: Array) -> Term:

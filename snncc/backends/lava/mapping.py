@@ -10,6 +10,10 @@ Stock, per step and in 24 bits (no Lava needed to know it): ``v' = rz(v (4096 - 
 - if nothing is ever rounded: one step of decay makes ``r`` more binary places, r = 1 for tau = 2,
   so that ``shift >= (T - 1) r`` leaves none behind. With ``k = (T - 1) r`` all potentials are
   multiples of 64, and a strict compare can stand in for any threshold.
+
+A layer that keeps its current reads ``I = rz(I (4096 - decay) / 4096) + (X << shift)``, and stock
+neurons have ``u = rz(u (4096 - (du + 1)) / 4096) + (a_in << 6)`` in place of ``a_in << 6``: with
+``du = decay - 1`` and ``k = shift - 6`` that is the same number, and so is the potential.
 """
 
 from __future__ import annotations
@@ -20,11 +24,12 @@ import numpy as np
 
 from snncc.ir.graph import Array
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.synaptic_current import DECAY_BITS
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent
 
 STOCK_SHIFT = 6
 """Stock currents and thresholds stand 6 bits above the potential."""
 POTENTIAL_BITS = 23
+NO_CURRENT_MEMORY = 4095
 MAX_VTH = 2**17 - 1
 MAX_BIAS_MANT = 2**12 - 1
 MAX_BIAS_EXP = 7
@@ -39,6 +44,7 @@ class StockNeuron:
     k: int
     dv: int
     vth: Array
+    du: int = NO_CURRENT_MEMORY
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,18 @@ class StockBias:
     limits: tuple[str, ...]
 
 
-def stock_neuron(op: IntegerNeuron, threshold: Array, steps: int) -> StockNeuron | str:
-    """Return the stock parameters for neurons with these thresholds, or why there are none."""
+def stock_neuron(
+    op: IntegerNeuron, threshold: Array, steps: int, keeps: IntegerCurrent | None = None
+) -> StockNeuron | str:
+    """Return the stock parameters for neurons with these thresholds, or why there are none.
+
+    ``keeps`` is how they keep what reaches them, where that lasts.
+    """
     refused = refusal(op)
     if refused:
         return refused
+    if keeps is not None:
+        return _keeping(op, threshold, keeps)
     if op.shift >= STOCK_SHIFT and not np.any((threshold - 1) % (1 << STOCK_SHIFT)):
         return StockNeuron(op.shift - STOCK_SHIFT, op.decay, (threshold - 1) >> STOCK_SHIFT)
     places = (steps - 1) * decay_places(op.decay)
@@ -64,6 +77,18 @@ def stock_neuron(op: IntegerNeuron, threshold: Array, steps: int) -> StockNeuron
     if op.shift < STOCK_SHIFT:
         return f"rounds after {op.shift} binary places, stock potentials after {STOCK_SHIFT}"
     return "rounds, and thresholds are not one above a multiple of 64"
+
+
+def _keeping(op: IntegerNeuron, threshold: Array, keeps: IntegerCurrent) -> StockNeuron | str:
+    if keeps.decay == 0:
+        return "loses nothing of its current: stock neurons lose a share in each step"
+    if op.shift or keeps.shift < STOCK_SHIFT:
+        shifts = f"shifts its current by {keeps.shift} and by {op.shift} once more"
+        return f"{shifts}: stock neurons shift it once, by {STOCK_SHIFT} at least"
+    if np.any((threshold - 1) % (1 << STOCK_SHIFT)):
+        return "rounds, and thresholds are not one above a multiple of 64"
+    vth = (threshold - 1) >> STOCK_SHIFT
+    return StockNeuron(keeps.shift - STOCK_SHIFT, op.decay, vth, keeps.decay - 1)
 
 
 def refusal(op: IntegerNeuron) -> str | None:
@@ -104,16 +129,31 @@ def stock_bias(bias: Array, k: int) -> StockBias:
     return StockBias(none, 0, bias.astype(np.int64) << k, (limit, "bias sent as a current"))
 
 
-def exceeded(neuron: StockNeuron, op: IntegerNeuron, x: Array, potential: Array) -> tuple[str, ...]:
+def kept_bias(bias: Array) -> StockBias | str:
+    """Return a bias per neuron, in units of the potential, as stock fields; else why not."""
+    largest = int(np.abs(bias).max(initial=0))
+    if largest <= MAX_BIAS_MANT:
+        return StockBias(bias, 0, None, ())
+    limit = f"bias needs {largest.bit_length() + 1} bits, the field has 13"
+    if largest > _INT16_MAX:
+        return f"{limit}, and the simulation keeps 16"
+    return StockBias(bias, 0, None, (limit,))
+
+
+def exceeded(
+    neuron: StockNeuron, op: IntegerNeuron, x: Array, potential: Array, *, kept: bool = False
+) -> tuple[str, ...]:
     """Return the documented widths that currents, potentials or thresholds outgrow.
 
-    ``x`` are synaptic currents without bias, ``potential`` is U at the compare.
+    ``x`` are synaptic currents without bias, ``potential`` is U at the compare. Where ``kept``,
+    ``x`` is what the neurons keep of their currents, in units of the potential.
     """
     found = []
-    current = int(np.abs(x.astype(np.int64)).max(initial=0)) << (STOCK_SHIFT + neuron.k)
+    shift = 0 if kept else STOCK_SHIFT + neuron.k
+    current = int(np.abs(x.astype(np.int64)).max(initial=0)) << shift
     if current >= 1 << POTENTIAL_BITS:
         found.append(f"a current reaches {current}, it wraps at 2**{POTENTIAL_BITS}")
-    scale = 2.0 ** (STOCK_SHIFT + neuron.k - op.shift)
+    scale = 2.0 ** (shift - op.shift)
     largest = float(np.abs(potential).max(initial=0)) * scale
     if largest >= 1 << POTENTIAL_BITS:
         found.append(f"a potential reaches {largest:.0f}, it saturates at 2**{POTENTIAL_BITS}")

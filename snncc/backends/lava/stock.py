@@ -26,7 +26,6 @@ from snncc.backends.lava.processes.library import Sink, Source, Wire, Work, mode
 from snncc.backends.lava.synapses import GRADED_BITS, StockSynapses
 from snncc.ir.graph import Array
 
-_NO_CURRENT_MEMORY = 4095
 STOCK_MODELS = {
     Conv: compat.widen_convolution(PyConvModelFixed),
     Dense: PyDenseModelBitAcc,
@@ -77,7 +76,7 @@ def _run_config(processes: Sequence[Any]) -> Any:
 def _neurons(neuron: StockNeuron, bias: StockBias, steps: int, latency: int) -> Any:
     return LIFReset(
         shape=(neuron.vth.size,),
-        du=_NO_CURRENT_MEMORY,
+        du=neuron.du,
         dv=neuron.dv,
         vth=neuron.vth.reshape(-1).astype(np.int32),
         bias_mant=bias.mant.reshape(-1),

@@ -15,6 +15,7 @@ from snncc.backends.lava.rules import VERSION
 from snncc.ir import domain as dom
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph, Op, Shape, Source, Weight
+from snncc.ir.synaptic_current import IntegerCurrent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,6 +83,13 @@ class Net:
         given = {"threshold": theta << self.shift, "decay": 2048, "shift": self.shift, **fields}
         given["threshold"] = self.weight(given["threshold"])
         return self.add(ops.IntegerNeuron, x, module=module, **given)
+
+    def lasting(self, x: str, module: str = "", decay: int = 1000, **fields: Any) -> str:
+        """A layer as stock neurons are whose currents last."""
+        kept = self.add(IntegerCurrent, x, module=module, decay=decay, shift=6, steps=self.T)
+        shape = self.shape(x)
+        theta = (self.numbers.integers(20, 400, (shape[0], *(1,) * (len(shape) - 1))) << 6) + 1
+        return self.neuron(kept, module, **{"threshold": theta, "shift": 0, **fields})
 
     def counting(self, x: str, module: str = "", levels: int = 3) -> str:
         """A layer that fires up to `levels` spikes at once, soft reset by a unit."""
@@ -175,7 +183,10 @@ def spikingformer(steps: int = 4, blocks: int = 2) -> Graph:
 
 
 def random_graph(seed: int) -> Graph:
-    """A network at random: joins, several readers, views, masks, slices, SEW sums, depthwise."""
+    """A network at random: joins, several readers, views, masks, slices, SEW sums, depthwise.
+
+    Currents of some layers last.
+    """
     dice = Random(seed)  # noqa: S311
     net = Net(dice.choice((1, 2, 4)), seed)
     varies = dice.random() < 0.5
@@ -191,6 +202,8 @@ def _random_block(net: Net, dice: Random, x: str, module: str) -> str:
     s = (
         net.counting(x, module)
         if dice.random() < 0.2
+        else net.lasting(x, module, dice.choice((0, 410, 2048, 4000)))
+        if dice.random() < 0.3
         else net.neuron(x, module, reset=dice.choice(("hard", "hard", "soft")))
     )
     kind = dice.choice(("residual", "sew", "attention", "mask", "split", "depthwise"))

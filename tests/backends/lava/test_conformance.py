@@ -12,6 +12,7 @@ from snncc.backends.lava.conformance import ConformanceCase, conformance, needed
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph
 from snncc.ir.interpret import interpret
+from snncc.ir.synaptic_current import IntegerCurrent
 
 
 def run(graph: Graph, x: Array, **options: Any) -> tuple[ConformanceCase, ...]:
@@ -156,3 +157,69 @@ def test_layers_can_be_chosen_and_a_wrong_reference_is_found(networks: Any, lava
     (case,) = conformance(graph, values, layers=[first])
     assert (case.layer, case.mismatches) == (first, 1)
     assert conformance(graph, values, layers=[]) == ()
+
+
+@pytest.mark.parametrize("decay", [1, 409, 2048, 4095])
+def test_currents_that_last_are_those_of_the_stock_process(
+    networks: Any, lava_run: None, decay: int
+) -> None:
+    net = networks.net(steps=5)
+    first = net.lasting(net.conv(net.spikes(2, 4, 4), 3, bias=False), decay=decay)
+    row = net.add(ops.Reshape, first, shape=(48,))
+    net.add(ops.Output, net.lasting(net.linear(row, 7, bias=False), decay=decay))
+    graph = net.graph()
+    shown = networks.input(graph, 3)
+    rates = [interpret(graph, shown)[op.name].mean() for op in graph.of_kind("integer_neuron")]
+    assert all(0 < rate < 1 for rate in rates)
+    cases = run(graph, shown, samples=3)
+    assert_equal(cases)
+    assert [c.ops for c in cases] == [
+        ("Conv 3x3x3x2 padding 1", f"LIFReset du {decay - 1}"),
+        ("Dense 7x48", f"LIFReset du {decay - 1}"),
+    ]
+
+
+def test_a_bias_that_lasts_comes_as_a_current_and_one_behind_as_a_bias(
+    networks: Any, lava_run: None
+) -> None:
+    net = networks.net(steps=4)
+    made = net.conv(net.spikes(2, 4, 4), 3)
+    kept = net.add(IntegerCurrent, made, decay=1000, shift=6, steps=4)
+    bias = net.weight(np.array([100, -2000, 4000]).reshape(3, 1, 1))
+    x = net.add(ops.Add, kept, net.add(ops.Constant, value=bias))
+    theta = (net.numbers.integers(20, 400, (3, 1, 1)) << 6) + 1
+    graph = last_neuron(net, x, shift=0, threshold=theta)
+    cases = run(graph, networks.input(graph, 2))
+    assert_equal(cases)
+
+
+def test_a_max_pool_before_a_current_that_lasts(networks: Any, lava_run: None) -> None:
+    """The neurons alone, fed what they would keep."""
+    net = networks.net(steps=4)
+    net.add(ops.Output, net.lasting(net.pool(net.conv(net.spikes(2, 6, 6), 4))))
+    graph = net.graph()
+    (case,) = run(graph, networks.input(graph, 2))
+    assert_equal([case])
+    assert case.ops == ("LIFReset du 999",)
+    assert case.skipped_reason == "a max-pool on currents: no stock process takes it"
+
+
+@pytest.mark.parametrize(
+    ("fields", "behind", "said"),
+    [
+        ({"decay": 0}, 0, "loses nothing of its current"),
+        ({}, 70_000, "bias needs 18 bits, the field has 13, and the simulation keeps 16"),
+    ],
+)
+def test_what_stock_neurons_do_not_keep(
+    networks: Any, lava_run: None, fields: dict[str, int], behind: int, said: str
+) -> None:
+    net = networks.net(steps=2)
+    made = {"decay": 1000, "shift": 6, "steps": 2, **fields}
+    kept = net.add(IntegerCurrent, net.conv(net.spikes(2, 4, 4), 3), **made)
+    constant = net.add(ops.Constant, value=net.weight(np.full((3, 1, 1), behind)))
+    x = net.add(ops.Add, kept, constant)
+    graph = last_neuron(net, x, shift=0, threshold=np.full((3, 1, 1), 65))
+    (case,) = run(graph, networks.input(graph, 2))
+    assert case.spikes_compared == 0
+    assert said in str(case.skipped_reason)

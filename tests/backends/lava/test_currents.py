@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snncc.backends.lava.currents import Current, current_of
+from snncc.backends.lava.currents import Current, current_of, received_by
 from snncc.backends.lava.slices import Slice, cut
 from snncc.backends.lava.synapses import StockSynapses, grouped, recorded, stock_synapses
 from snncc.ir import ops
-from snncc.ir.graph import Array, Graph
+from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
+from snncc.ir.synaptic_current import IntegerCurrent
 
 PLENTY = 1e9
 
@@ -40,11 +41,17 @@ def stock_output(synapses: StockSynapses) -> Array:
     return y.reshape(len(x), -1)
 
 
+def summed(graph: Graph, neuron: Op) -> Current | str:
+    """What a layer receives, or why stock processes do not sum it."""
+    received = received_by(graph, neuron)
+    return received if isinstance(received, str) else current_of(graph, received)
+
+
 def assert_slice_is_exact(graph: Graph, x: Array, seconds: float, k: int = 2) -> Slice:
     """The last neuron layer's current, from stock synapses and bias, on the slice chosen."""
     values = interpret(graph, x)
     neuron = graph.of_kind("integer_neuron")[-1]
-    current = current_of(graph, neuron)
+    current = summed(graph, neuron)
     assert isinstance(current, Current), current
     piece = cut(current, graph.steps, seconds)
     assert isinstance(piece, Slice), piece
@@ -118,7 +125,7 @@ def test_one_row_of_weights_is_dense_and_tokens_are_a_convolution(networks: Any)
         net = networks.net(steps=2)
         graph = last_neuron(net, net.linear(net.spikes(*shape), 6))
         values = interpret(graph, networks.input(graph, 1))
-        current = current_of(graph, graph.of_kind("integer_neuron")[0])
+        current = summed(graph, graph.of_kind("integer_neuron")[0])
         assert isinstance(current, Current)
         piece = cut(current, 2, PLENTY)
         assert isinstance(piece, Slice)
@@ -184,7 +191,7 @@ def test_currents_without_a_stock_form(networks: Any, kind: str, reason: str) ->
         "expand": lambda: net.add(ops.Expand, net.conv(s, 2), shape=(3, 2, 4, 4)),
     }[kind]()
     graph = last_neuron(net, x)
-    current = current_of(graph, graph.of_kind("integer_neuron")[-1])
+    current = summed(graph, graph.of_kind("integer_neuron")[-1])
     if isinstance(current, Current):
         found = cut(current, 2, PLENTY)
         assert isinstance(found, str)
@@ -195,7 +202,7 @@ def test_currents_without_a_stock_form(networks: Any, kind: str, reason: str) ->
 def test_three_dimensions_have_no_stock_form(networks: Any) -> None:
     net = networks.net(steps=2)
     graph = last_neuron(net, net.conv(net.spikes(1, 3, 3, 3), 2))
-    found = current_of(graph, graph.of_kind("integer_neuron")[0])
+    found = summed(graph, graph.of_kind("integer_neuron")[0])
     assert isinstance(found, str)
     assert "more than two dimensions" in found
 
@@ -206,7 +213,7 @@ def test_layers_laid_out_differently_have_no_common_slice(networks: Any) -> None
     s = net.spikes(2, 4, 4)
     turned = net.add(ops.Permute, net.conv(s, 2), order=(0, 2, 1))
     graph = last_neuron(net, net.add(ops.Add, turned, net.conv(s, 2)))
-    current = current_of(graph, graph.of_kind("integer_neuron")[0])
+    current = summed(graph, graph.of_kind("integer_neuron")[0])
     assert isinstance(current, Current)
     assert cut(current, 2, PLENTY) == "the layers in its sum lay out their outputs differently"
 
@@ -219,3 +226,34 @@ def test_channels_that_do_not_fill_groups_become_dense() -> None:
     part, groups, read = grouped(weight, 3, np.array([0, 1, 4, 5]))
     assert (groups, read.tolist()) == (2, [0, 1, 4, 5])
     assert np.array_equal(part, weight[[0, 1, 4, 5]])
+
+
+def test_what_reaches_neurons_that_keep_it(networks: Any) -> None:
+    """Traced through views behind the current, with the bias that is added there."""
+    net = networks.net(steps=2)
+    made = net.conv(net.spikes(2, 4, 4), 3)
+    kept = net.add(IntegerCurrent, made, decay=1000, shift=6, steps=2)
+    turned = net.add(ops.Permute, kept, order=(2, 0, 1))
+    constant = net.add(ops.Constant, value=net.weight(np.arange(3).reshape(3, 1)))
+    graph = last_neuron(net, net.add(ops.Add, turned, constant))
+    received = received_by(graph, graph.of_kind("integer_neuron")[0])
+    assert not isinstance(received, str)
+    assert received.name == made
+    assert received.keeps == graph[kept]
+    places = np.arange(48).reshape(3, 4, 4).transpose(2, 0, 1)
+    assert np.array_equal(received.elements, places.reshape(-1))
+    assert np.array_equal(
+        received.bias.reshape(4, 3, 4), np.broadcast_to([[0], [1], [2]], (4, 3, 4))
+    )
+    assert isinstance(current_of(graph, received), Current)
+
+
+def test_a_sum_of_which_one_part_lasts_has_no_stock_form(networks: Any) -> None:
+    net = networks.net(steps=2)
+    s = net.spikes(2, 4, 4)
+    kept = net.add(IntegerCurrent, net.conv(s, 3), decay=1000, shift=6, steps=2)
+    graph = last_neuron(net, net.add(ops.Add, kept, net.conv(s, 3)))
+    found = received_by(graph, graph.of_kind("integer_neuron")[0])
+    assert found == (
+        "a sum of currents of which one lasts: stock neurons keep their own current alone"
+    )

@@ -18,6 +18,7 @@ from snncc.backends.lava.mapping import (
 from snncc.ir.graph import Array
 from snncc.ir.memory import integer_neuron_step
 from snncc.ir.ops import IntegerNeuron
+from snncc.ir.synaptic_current import IntegerCurrent
 
 
 def neuron(decay: int = 2048, shift: int = 3, **fields: Any) -> IntegerNeuron:
@@ -142,3 +143,40 @@ def test_widths_of_currents_potentials_and_thresholds_are_told() -> None:
     assert isinstance(large, StockNeuron)
     (vth,) = exceeded(large, op, fine, fine)
     assert vth == "thresholds 0..131072 are not all in 0..131071"
+
+
+def keeps(decay: int = 1000, shift: int = 6) -> IntegerCurrent:
+    return IntegerCurrent(name="i", decay=decay, shift=shift, steps=4)
+
+
+def test_a_current_that_lasts_has_the_decay_less_one() -> None:
+    found = stock_neuron(neuron(shift=0), np.array([65, 129]), 4, keeps(shift=8))
+    assert isinstance(found, StockNeuron)
+    assert (found.k, found.dv, found.du, found.vth.tolist()) == (2, 2048, 999, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("op", "current", "theta", "reason"),
+    [
+        (neuron(shift=0), keeps(decay=0), 65, "loses nothing of its current"),
+        (neuron(shift=1), keeps(), 65, "shifts its current by 6 and by 1 once more"),
+        (neuron(shift=0), keeps(shift=5), 65, "stock neurons shift it once, by 6 at least"),
+        (neuron(shift=0), keeps(), 64, "not one above a multiple of 64"),
+    ],
+)
+def test_currents_without_a_stock_form(
+    op: IntegerNeuron, current: IntegerCurrent, theta: int, reason: str
+) -> None:
+    found = stock_neuron(op, np.array([theta]), 4, current)
+    assert isinstance(found, str)
+    assert reason in found
+
+
+def test_what_is_kept_has_the_width_of_a_potential() -> None:
+    stock = stock_neuron(neuron(shift=0), np.array([65]), 4, keeps())
+    assert isinstance(stock, StockNeuron)
+    most = np.array([(1 << 23) - 1])
+    assert exceeded(stock, neuron(shift=0), most, most, kept=True) == ()
+    current, potential = exceeded(stock, neuron(shift=0), most + 1, most + 1, kept=True)
+    assert current == "a current reaches 8388608, it wraps at 2**23"
+    assert potential == "a potential reaches 8388608, it saturates at 2**23"

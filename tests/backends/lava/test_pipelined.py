@@ -16,7 +16,7 @@ from snncc.backends.lava.run import verify
 from snncc.compiler import compile_model
 from snncc.diagnostics.core import SnnccError
 from snncc.execute import pipelined as executor
-from snncc.execute.pipelined import Clockwork, run_pipelined
+from snncc.execute.pipelined import run_pipelined
 from snncc.frontends.load import load_model
 from snncc.ir import ops
 from snncc.ir.interpret import interpret
@@ -140,10 +140,10 @@ def test_a_shorter_delay_is_found_out(networks: Any, lava_run: None) -> None:
 def test_a_process_that_fails_ends_the_run(
     networks: Any, lava_run: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Clockwork, *given: Any) -> Any:
+    def broken(*given: Any) -> Any:
         raise ArithmeticError("on purpose")
 
-    monkeypatch.setattr(executor.Clockwork, "_fire", broken)
+    monkeypatch.setattr(executor, "step", broken)
     net = networks.net(steps=2)
     graph = net.head(net.neuron(net.linear(net.spikes(6), 4)))
     with pytest.raises(LavaRunError, match="on purpose"):
