@@ -18,6 +18,7 @@ from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.domain import is_spike
 from snncc.ir.graph import Array, Op, Source
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
+from snncc.ir.synaptic_current import CURRENTS
 from snncc.mapping.placement import Placement
 from snncc.mapping.populations import Net, Population, Projection
 from snncc.mapping.rules import NOT_FOR_SIMULATOR
@@ -91,6 +92,8 @@ def _population_faults(net: Net, population: Population) -> Iterator[Diagnostic]
         own = net.graph[projection.op]
         if projection.kind not in _SYNAPSE or len(kinds) > 1:
             yield _fault(own, "is no layer of stored weights of one format")
+        elif any(net.graph[name].kind in CURRENTS for name in projection.path):
+            yield _fault(op, "keeps a part of its current: the simulator does not round it so")
         elif np.any(_weights(net, own, 1)):
             yield _fault(own, "has a bias, which would start before its layer's first input")
 

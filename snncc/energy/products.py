@@ -10,11 +10,12 @@ from snncc.execute.synapses import dense_ops
 from snncc.ir.domain import is_spike
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import WEIGHTED
+from snncc.ir.synaptic_current import CURRENTS
 from snncc.ir.timing import Timing, timings
 
 _DYNAMIC = ("matmul", "mask")
 _THROUGH = ("reshape", "permute", "expand", "slice", "repeat", "scale", "concat")
-_TO_WEIGHT = (*_THROUGH, "batch_norm")
+_TO_WEIGHT = (*_THROUGH, *CURRENTS, "batch_norm")
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from snncc.ir.io import input_varies
 from snncc.ir.memory import integer_neuron_step
 from snncc.ir.ops import Conv, IntegerNeuron, Linear
 from snncc.ir.semantics import apply
+from snncc.ir.synaptic_current import CURRENTS
 from snncc.ir.timing import Timing
-from snncc.mapping.populations import Net
+from snncc.mapping.populations import CARRIED, Net
 from snncc.passes.unroll_levels import counts_of_spikes
 
 
@@ -67,7 +68,9 @@ def activity_of(net: Net, x: Array, *, exact: bool = False) -> Activity:
     if exact:
         touched = _touched(net, sent)
         for op in layers:
-            updated[op.name] = _left(op, values[op.inputs[0]], graph) | touched[op.name]
+            current = values[op.inputs[0]]
+            busy = _left(op, current, graph) | touched[op.name]
+            updated[op.name] = busy | (current != 0) if _lasts(op, graph) else busy
     return Activity(sent, updated)
 
 
@@ -135,6 +138,18 @@ def _by_steps(value: Array, timing: Timing, steps: int) -> Array:
     return every
 
 
+def _lasts(op: Op, graph: Graph) -> bool:
+    """Whether a layer keeps a part of its current from step to step."""
+    waiting = list(op.inputs)
+    while waiting:
+        maker = graph[waiting.pop()]
+        if maker.kind in CURRENTS:
+            return True
+        if maker.kind == "add" or maker.kind in CARRIED:
+            waiting += maker.inputs
+    return False
+
+
 def _left(op: IntegerNeuron, currents: Array, graph: Graph) -> Array:
     """Return where the step before left a potential, ``[T, *shape]`` of bool.
 
@@ -163,6 +178,8 @@ def _touched(net: Net, sent: Mapping[str, Array]) -> Mapping[str, Array]:
             found[op.name] = reads[0] != 0
         if op.name in sent:
             values[op.name] = (sent[op.name] != 0).astype(np.int64)[:, None]
+        elif op.kind in CURRENTS:
+            values[op.name] = reads[0]
         elif op.kind not in ("output", "readout") and len(reads) == len(op.inputs) > 0:
             bare = _without_bias(op)
             values[op.name] = apply(bare, reads, ones, 2)

@@ -17,13 +17,17 @@ from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, Op, Shape
 from snncc.ir.latency import latencies
 from snncc.ir.sites import USUAL_SITES, Sites, on_host
+from snncc.ir.synaptic_current import CURRENTS
 
 NEURONS = ("neuron", "integer_neuron")
 CARRIED = (
     "reshape", "permute", "repeat", "delay", "scale", "round_shift", "batch_norm", "compare",
-    "thermometer", "readout",
+    "thermometer", "readout", *CURRENTS,
 )  # fmt: skip
-"""Kinds that take each place of their one input to one place of the result."""
+"""Kinds that take each place of their one input to one place of the result.
+
+What neurons keep of a current is state of theirs, as a potential is: nothing is sent for it.
+"""
 MOVED = ("expand", "slice", "concat", "pad")
 """Kinds that place values anew, more than once or not at all."""
 READERS = ("conv", "linear", "max_pool", "avg_pool", "sum", "mask", "matmul")

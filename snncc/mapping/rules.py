@@ -125,8 +125,9 @@ NOT_FOR_SIMULATOR = rule(
     A placed network has a part that SANA-FE cannot run as it is.
 
     That simulator has static synapses, binary spikes and one neuron equation: products of two
-    computed values, pools, graded spikes and biases have no counterpart there, and none is made
-    up. Export the layers that have.
+    computed values, pools, graded spikes, biases and currents that outlast a time step (it does not
+    round them as the chip does) have no counterpart there, and none is made up. Export the layers
+    that have.
 
     Fails, because attention multiplies spikes by spikes:
 

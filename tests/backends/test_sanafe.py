@@ -14,6 +14,7 @@ from snncc.diagnostics.core import SnnccError
 from snncc.ir import domain as dom
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, MaxPool, Output, Readout, Reshape
+from snncc.ir.synaptic_current import IntegerCurrent
 from snncc.machine.activity import activity_of, stretched
 from snncc.machine.run import MachineReport, run_machine
 from snncc.mapping.placement import Core, Part, Placement, Seat, blocks
@@ -204,6 +205,9 @@ def test_what_the_simulator_cannot_hold_is_refused() -> None:
     biased = small(conv(bias="b"), w=w, b=np.array([1, 0]))
     assert "`c` (conv) has a bias" in refusal(biased)
     assert "comes from the host" in refusal(small(conv(), w=w), inputs_on_cores=False)
+    kept = IntegerCurrent(name="i", inputs=("c",), decay=1000, shift=6, steps=2)
+    lasting = small(conv(), kept, w=w)
+    assert "`s` (integer_neuron) keeps a part of its current" in refusal(lasting)
     low = small(conv(), w=w, t=np.array(0))
     assert "several thresholds, or one below 1" in refusal(low)
     graph = small(conv(), w=w)
