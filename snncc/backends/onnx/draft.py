@@ -25,6 +25,7 @@ from snncc.diagnostics.core import SnnccError
 from snncc.execute.kernels.layer import Layer
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Graph, Op, Shape
+from snncc.ir.memory import STATEFUL
 from snncc.ir.timing import timings
 
 EXACT_FLOAT, EXACT_DOUBLE = 2**24, 2**53
@@ -172,7 +173,7 @@ def common(kinds: Iterable[int]) -> int:
 def _varying(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
     for op in graph.ops:
-        own = op.kind in ("integer_neuron", "neuron") or bool(getattr(op, "varies", False))
+        own = op.kind in STATEFUL or bool(getattr(op, "varies", False))
         if own or (op.kind != "readout" and not found.isdisjoint(op.inputs)):
             found.add(op.name)
     return frozenset(found)

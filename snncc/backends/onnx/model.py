@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias, cast
 
-from onnx import ModelProto, checker, helper
+from onnx import FunctionProto, ModelProto, OperatorSetIdProto, checker, helper
 
 from snncc import __version__
 from snncc.backends.onnx import plain
+from snncc.backends.onnx.currents import KEPT_CURRENT, kept_current
 from snncc.backends.onnx.draft import Draft, refused
 from snncc.backends.onnx.ends import write_input, write_output
-from snncc.backends.onnx.neurons import DOMAIN, functions
+from snncc.backends.onnx.neurons import DOMAIN, neuron_function
 from snncc.backends.onnx.products import write_matmul, write_weighted
 from snncc.backends.onnx.rules import ONNX_CANNOT_SAY, ONNX_TOO_LARGE
 from snncc.backends.onnx.sheet import FLOAT
@@ -30,7 +31,7 @@ IR_VERSION = 8
 LARGEST_FILE = 2**31 - 1
 """Bytes of a protobuf message, by protobuf's own limit."""
 
-_STATEFUL = ("input", "integer_neuron", "readout", "output")
+_STATEFUL = ("input", "integer_neuron", "integer_current", "readout", "output")
 
 
 def write_onnx(
@@ -129,11 +130,19 @@ def _model(draft: Draft, name: str, metadata: Mapping[str, str]) -> ModelProto:
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(
         written, opset_imports=[opset, helper.make_opsetid(DOMAIN, 1)], ir_version=IR_VERSION,
-        functions=functions(draft.functions, opset), producer_name="snncc",
+        functions=_functions(draft.functions, opset), producer_name="snncc",
         producer_version=__version__, doc_string=_proof(draft),
     )  # fmt: skip
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
+
+
+def _functions(names: set[str], opset: OperatorSetIdProto) -> list[FunctionProto]:
+    """Return the functions of these names, in alphabetical order."""
+    return [
+        kept_current(opset) if name == KEPT_CURRENT else neuron_function(name, opset)
+        for name in sorted(names)
+    ]
 
 
 def _of_itself(draft: Draft) -> dict[str, str]:

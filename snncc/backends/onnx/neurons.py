@@ -23,13 +23,13 @@ from snncc.backends.onnx.sheet import INT32, UINT8, Tensor, numpy_type
 from snncc.ir.graph import Array
 from snncc.ir.memory import neuron_weights
 from snncc.ir.ops import IntegerNeuron
-from snncc.ir.synaptic_current import DECAY_BITS
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent
 
 DOMAIN = "snncc"
 _MOST_LEVELS = 127
 """The executor holds counts of spikes in signed bytes."""
 
-_PARAMETERS = ("numerator", "denominator", "gain")
+PARAMETERS = ("numerator", "denominator", "gain")
 _TEXT = "One time step of a layer of integer neurons: leak toward zero, add, compare, reset."
 
 
@@ -51,7 +51,7 @@ def potential_kind(draft: Draft, op: IntegerNeuron) -> int:
     row = max(_magnitude(threshold), _magnitude(taken))
     current = draft.largest(op.inputs[0]) << op.shift
     most = draft.graph.steps * (current + op.levels * row) + row
-    return width_of(most * _leak(op)[0], op)
+    return width_of(most * max(fraction_kept(op)[0], 1), op)
 
 
 def write_neuron(draft: Draft, op: IntegerNeuron, before: str) -> str:
@@ -64,7 +64,7 @@ def write_neuron(draft: Draft, op: IntegerNeuron, before: str) -> str:
     if op.reset == "soft":
         same = op.levels == 1 and op.unit is None
         inputs.append(inputs[2] if same else draft.store.put(f"{op.name}.unit", unit.astype(wide)))
-    numerator, denominator = _leak(op)
+    numerator, denominator = fraction_kept(op)
     results = (op.name, f"{op.name}/potential")
     spikes, after = sheet.nodes_of(
         function_name(op), inputs, results, op.source.module, domain=DOMAIN,
@@ -75,13 +75,8 @@ def write_neuron(draft: Draft, op: IntegerNeuron, before: str) -> str:
     return after
 
 
-def functions(names: set[str], opset: OperatorSetIdProto) -> list[FunctionProto]:
-    """Return the functions of these names, in alphabetical order."""
-    return [_function(name, opset) for name in sorted(names)]
-
-
-def _leak(op: IntegerNeuron) -> tuple[int, int]:
-    """Return what is kept of the potential in a step, as a fraction in lowest terms."""
+def fraction_kept(op: IntegerNeuron | IntegerCurrent) -> tuple[int, int]:
+    """Return what is kept of a state in a step, as a fraction in lowest terms."""
     whole = 1 << DECAY_BITS
     if not 0 <= op.decay <= whole:
         raise refused(op, f"has decay {op.decay}, wanted 0..{whole}")
@@ -104,22 +99,23 @@ def _magnitude(array: Array) -> int:
     return int(np.abs(array.astype(np.int64)).max(initial=0))
 
 
-def _function(name: str, opset: OperatorSetIdProto) -> FunctionProto:
+def neuron_function(name: str, opset: OperatorSetIdProto) -> FunctionProto:
+    """Return the body of the function of this name."""
     soft, levels = name.startswith("Soft"), name.endswith("Levels")
-    nodes = [*_charge(), *(_count() if levels else _compare())]
+    nodes = [*charge(), *(_count() if levels else _compare())]
     nodes += _soft_reset() if soft else _hard_reset()
     inputs = ["current", "potential", "threshold", *(["unit"] if soft else [])]
     made = helper.make_function(
-        DOMAIN, name, inputs, ["spikes", "after"], nodes, [opset], list(_PARAMETERS)
+        DOMAIN, name, inputs, ["spikes", "after"], nodes, [opset], list(PARAMETERS)
     )
     made.doc_string = _TEXT
     return made
 
 
-def _charge() -> list[NodeProto]:
+def charge() -> list[NodeProto]:
     """``h = rz(potential numerator / denominator) + gain current``."""
     nodes = []
-    for name in _PARAMETERS:
+    for name in PARAMETERS:
         nodes += _number(name)
     return [
         *nodes,

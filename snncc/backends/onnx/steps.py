@@ -1,4 +1,7 @@
-"""The loop over time: a ``Scan`` whose states are potentials and sums, or its steps written out."""
+"""The loop over time: a ``Scan`` over states, or its steps written out.
+
+States are potentials, currents that last, and sums over time.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,25 @@ from typing import TypeAlias, cast
 import numpy as np
 from onnx import ValueInfoProto, helper
 
+from snncc.backends.onnx.currents import current_kind, write_current
 from snncc.backends.onnx.draft import Draft
 from snncc.backends.onnx.ends import write_input
 from snncc.backends.onnx.neurons import potential_kind, write_neuron
 from snncc.backends.onnx.sheet import DOUBLE, FLOAT, INT64, Sheet, Tensor
 from snncc.ir.graph import Op, Shape
 from snncc.ir.ops import Input, IntegerNeuron, Readout
+from snncc.ir.synaptic_current import IntegerCurrent
 
 Write: TypeAlias = Callable[[Draft, Op], None]
 """Writes an op that has no state."""
 
 
+_STATES = {"integer_neuron": "potential", "integer_current": "current", "readout": "sum"}
+
+
 @dataclass(frozen=True)
 class State:
-    """What goes from one step to the next: the potential of neurons, the sum of a readout."""
+    """What goes from one step to the next: potentials, currents, the sum of a readout."""
 
     op: Op
     kind: int
@@ -31,7 +39,7 @@ class State:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{self.op.name}/{'sum' if self.op.kind == 'readout' else 'potential'}"
+        return f"{self.op.name}/{_STATES[self.op.kind]}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ def _states(draft: Draft) -> Iterator[State]:
         shape = draft.shape(op.name)
         if op.kind == "integer_neuron":
             yield State(op, potential_kind(draft, cast(IntegerNeuron, op)), shape)
+        elif op.kind == "integer_current":
+            yield State(op, current_kind(draft, cast(IntegerCurrent, op)), shape)
         elif op.kind == "readout" and op.inputs[0] in draft.varying:
             whole = draft.is_whole(op.name)
             yield State(op, draft.width(op.name) if whole else DOUBLE, shape)
@@ -75,6 +85,8 @@ def _one_step(
             write_input(draft, cast(Input, op), given)
         elif op.kind == "integer_neuron":
             after[op.name] = write_neuron(draft, cast(IntegerNeuron, op), before[op.name])
+        elif op.kind == "integer_current":
+            after[op.name] = write_current(draft, cast(IntegerCurrent, op), before[op.name])
         else:
             write(draft, op)
     for state in states:

@@ -16,6 +16,7 @@ from snncc.ir.delay import Delay
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.pad import Pad
 from snncc.ir.substeps import Thermometer
+from snncc.ir.synaptic_current import IntegerCurrent
 
 Held = Callable[[Graph, Array], None]
 NUMBERS = np.random.default_rng(7)
@@ -181,6 +182,31 @@ def test_neurons(held: Held, name: str, varies: bool) -> None:
         fields["unit"] = net.weight(np.asarray(fields["unit"], np.int32))
     net.neuron(**fields)
     held(net.graph(), net.x)
+
+
+def test_neurons_that_forget_everything_and_read_wide_currents(held: Held) -> None:
+    net = Steps(MAPS, -(2**30), 2**30)
+    net.neuron(2**30, decay=4096, shift=5)
+    held(net.graph(), net.x)
+
+
+@pytest.mark.parametrize("varies", [True, False])
+@pytest.mark.parametrize("decay", [0, 1, 410, 2048, 4096])
+@pytest.mark.parametrize(("shift", "top"), [(6, 300), (0, 1), (12, 2**30)])
+def test_currents_that_last(held: Held, varies: bool, decay: int, shift: int, top: int) -> None:
+    net = Steps(MAPS, -top, top, varies=varies, steps=5)
+    if not varies:
+        net.add(ops.Repeat)
+    net.add(IntegerCurrent, decay=decay, shift=shift, steps=5)
+    net.neuron(1000, shift=0)
+    held(net.graph(), net.x)
+
+
+def test_a_current_that_lasts_is_the_answer(held: Held) -> None:
+    for readout in (True, False):
+        net = Steps(MAPS, -9, 9, steps=4)
+        net.add(IntegerCurrent, decay=1000, shift=6, steps=4)
+        held(net.graph(readout=readout), net.x)
 
 
 def attention(net: Steps) -> None:
@@ -410,6 +436,12 @@ def test_potentials_beyond_64_bits_are_refused() -> None:
     net.neuron(shift=20, decay=1)
     (found,) = refused(net.graph())
     assert "beyond 64 bits" in found
+
+
+def test_currents_beyond_64_bits_are_refused() -> None:
+    net = Steps((7,), 0, 2**40)
+    net.add(IntegerCurrent, decay=1, shift=14, steps=3)
+    assert "reaches" in refused(net.graph())[0]
 
 
 def test_maxima_beyond_float64_are_refused() -> None:
