@@ -20,6 +20,7 @@ from snncc.ir import domain as dom
 from snncc.ir import ops
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
+from snncc.ir.synaptic_current import IntegerCurrent
 
 STEPS = 4
 RANDOM = np.random.default_rng(0)
@@ -91,6 +92,34 @@ def flat() -> Graph:
     return Graph(made, weights, "step", STEPS)
 
 
+def lasting() -> Graph:
+    """Neurons whose currents last, of another decay each: behind a convolution, and behind a row."""
+    weights = {
+        "c.w": int8(6, 2, 3, 3), "n.t": RANDOM.integers(400, 2_000, (6, 1, 1)) * 64 + 1,
+        "f.w": int8(10, 96), "f.b": np.zeros(10, np.int16),
+        "o.t": RANDOM.integers(500, 1_000, (10,)) * 64 + 1,
+    }  # fmt: skip
+
+    def keeps(name: str, read: str, decay: int, shift: int) -> IntegerCurrent:
+        return IntegerCurrent(name=name, inputs=(read,), decay=decay, shift=shift, steps=STEPS)
+
+    made: tuple[Op, ...] = (
+        ops.Input(name="x", shape=(2, 8, 8), domain=dom.integers(0, 16), scale=1 / 16),
+        ops.Repeat(name="r", inputs=("x",)),
+        ops.Conv(name="c", inputs=("r",), weight="c.w", stride=(1, 1), padding=(1, 1), **ONES),
+        keeps("i", "c", 1000, 6),
+        neuron("n", "i", shift=0),
+        ops.MaxPool(name="p", inputs=("n",), kernel=(3, 3), stride=(2, 2), padding=(1, 1), **ONES),
+        ops.Reshape(name="s", inputs=("p",), shape=(96,)),
+        ops.Linear(name="f", inputs=("s",), weight="f.w", bias="f.b"),
+        keeps("j", "f", 409, 7),
+        neuron("o", "j", shift=0, decay=300),
+        ops.Readout(name="ro", inputs=("o",), steps=STEPS),
+        ops.Output(name="y", inputs=("ro",)),
+    )
+    return Graph(made, weights, "step", STEPS)
+
+
 def ran(graph: Graph) -> tuple[Array, dict[str, Array]]:
     x = RANDOM.integers(0, 17, (3, *graph.type_of("x").shape)) / 16
     return x, interpret(graph, x)
@@ -98,8 +127,12 @@ def ran(graph: Graph) -> tuple[Array, dict[str, Array]]:
 
 @pytest.mark.parametrize(
     ("make", "layers"),
-    [(deep, {"n": 1, "p": 2, "m": 3, "o": None}), (flat, {"n": 1, "m": None})],
-    ids=["deep", "flat"],
+    [
+        (deep, {"n": 1, "p": 2, "m": 3, "o": None}),
+        (flat, {"n": 1, "m": None}),
+        (lasting, {"n": 1, "p": 2, "o": None}),
+    ],
+    ids=["deep", "flat", "lasting"],
 )
 def test_lava_dl_computes_the_same_spikes(
     make: Callable[[], Graph], layers: dict[str, int | None], tmp_path: Path
@@ -255,6 +288,62 @@ def test_what_netx_cannot_say_is_refused(case: str, tmp_path: Path) -> None:
         write_netx(change(deep()), tmp_path / "a.net")
     assert {d.rule.code for d in refused.value.diagnostics} == {code}
     assert not (tmp_path / "a.net").exists()
+
+
+def test_what_it_loses_of_a_current_stands_in_the_file(tmp_path: Path) -> None:
+    write_netx(lasting(), tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net") as file:
+        layers = [file[f"layer/{i}/neuron"] for i in (1, 2, 3)]
+        decays = [(int(n["iDecay"][()]), int(n["vDecay"][()])) for n in layers]
+        assert decays == [(1000, 2048), (4096, 4096), (409, 300)]
+
+
+LASTING: dict[str, tuple[Callable[[Graph], Graph], str]] = {
+    "a bias": (
+        lambda g: changed(g, **{"f.b": np.arange(10, dtype=np.int16)}),
+        "it keeps a bias from step to step: netx adds biases behind it",
+    ),
+    "all of it": (
+        lambda g: changed(g, replace(g["i"], decay=0)),  # type: ignore[call-arg]
+        "loses nothing of its current",
+    ),
+    "a smaller shift": (
+        lambda g: changed(g, replace(g["i"], shift=5)),  # type: ignore[call-arg]
+        "stock neurons shift it once, by 6 at least",
+    ),
+    "two in a row": (
+        lambda g: changed(
+            g,
+            replace(g["i"], name="n+", inputs=("i",), shift=0),  # type: ignore[call-arg]
+            neuron("n", "n+", shift=0),
+        ),
+        "netx neurons keep one current",
+    ),
+    "before weights": (
+        lambda g: changed(
+            g,
+            replace(g["i"], name="f+", inputs=("s",), shift=0),  # type: ignore[call-arg]
+            replace(g["f"], inputs=("f+",)),
+        ),
+        "is read by weights",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LASTING)
+def test_currents_that_netx_cannot_say(case: str, tmp_path: Path) -> None:
+    change, reason = LASTING[case]
+    with pytest.raises(SnnccError, match=reason) as refused:
+        write_netx(change(lasting()), tmp_path / "a.net")
+    assert {d.rule.code for d in refused.value.diagnostics} == {"SNN181"}
+    assert not (tmp_path / "a.net").exists()
+
+
+def test_a_current_that_may_wrap_is_refused(tmp_path: Path) -> None:
+    heavy = changed(lasting(), **{"c.w": np.full((6, 2, 3, 3), 127, np.int8) * np.int64(16)})
+    with pytest.raises(SnnccError, match="wraps at 8388608") as refused:
+        write_netx(heavy, tmp_path / "a.net")
+    assert {d.rule.code for d in refused.value.diagnostics} == {"SNN182"}
 
 
 def put(file: Any, name: str, value: Any) -> None:

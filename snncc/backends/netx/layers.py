@@ -15,6 +15,7 @@ from snncc.diagnostics.core import Rule
 from snncc.ir.domain import Grid, is_spike
 from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Type
 from snncc.ir.ops import Conv, IntegerNeuron, Linear, MaxPool, Permute, Reshape
+from snncc.ir.synaptic_current import IntegerCurrent
 from snncc.ir.timing import Timing, timings
 
 _INT8 = (-128, 127)
@@ -39,7 +40,8 @@ _REASONS = {
 class Layer:
     """A layer of netx: a convolution ``(O, I, kH, kW)`` or a matrix ``(O, I)``, and its neurons.
 
-    ``bias`` has one number a channel, in units of 64. ``vth`` is one number, or one a channel.
+    ``bias`` has one number a channel, in units of 64. ``vth`` is one number, or one a channel;
+    ``current_decay`` what a current loses in a step.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Layer:
     bias: Array | None
     vth: Array
     decay: int
+    current_decay: int = _NO_MEMORY
     stride: Shape = (1, 1)
     padding: Shape = (0, 0)
     dilation: Shape = (1, 1)
@@ -166,16 +169,29 @@ class _Walk:
             self._check_view(view)
         self._check_pools(between, pools, op)
         threshold = cast(Array, self.graph.weights[neuron.threshold])
-        stock = stock_neuron(neuron, threshold, self.graph.steps)
+        keeps = self._keeps(between, op)
+        stock = stock_neuron(neuron, threshold, self.graph.steps, keeps)
         if isinstance(stock, str):
             self._refuse(neuron, stock)
             raise self.refused.error()
         weight = cast(Array, self.graph.weights[op.weight]).astype(np.int64) << (op.shift + stock.k)
         bias = cast(Array, self.graph.weights[op.bias]) if op.bias else None
         dense = isinstance(op, Linear) and _fits_dense(weight) and not pools
-        self._check_fields(op, neuron, stock, bias)
+        self._check_fields(op, neuron, stock, bias, lasting=keeps is not None)
         moved = None if bias is None else bias.astype(np.int64) << stock.k
         return _Stage(op, pools, neuron, stock, moved, dense)
+
+    def _keeps(self, between: list[Op], weighted: Conv | Linear) -> IntegerCurrent | None:
+        """Return how the neurons of a stage keep their current, None where they do not."""
+        kept = [op for op in between if isinstance(op, IntegerCurrent)]
+        for op in kept:
+            if between.index(op) < between.index(weighted):
+                self._refuse(op, "a current that lasts and is read by weights")
+            elif weighted.bias and np.any(cast(Array, self.graph.weights[weighted.bias])):
+                self._refuse(op, "it keeps a bias from step to step: netx adds biases behind it")
+        for op in kept[1:]:
+            self._refuse(op, "it keeps what was kept before: netx neurons keep one current")
+        return kept[-1] if kept else None
 
     def _check_view(self, op: Op) -> None:
         """Refuse views other than those that put all places in one row, in order."""
@@ -198,14 +214,21 @@ class _Walk:
                 self._refuse(pool, "a max-pool with ceil_mode, or not in two dimensions")
 
     def _check_fields(
-        self, op: Op, neuron: IntegerNeuron, stock: StockNeuron, bias: Array | None
+        self,
+        op: Op,
+        neuron: IntegerNeuron,
+        stock: StockNeuron,
+        bias: Array | None,
+        *,
+        lasting: bool,
     ) -> None:
         largest = 0 if bias is None else int(np.abs(bias.astype(np.int64)).max(initial=0))
         if largest << stock.k > _INT16:
             message = f"its bias reaches {largest} << {stock.k}, wanted 16 bits"
             self._refuse(op, message, NETX_BEYOND_FIELDS)
         domain = self._type(neuron.inputs[0]).domain
-        reach = domain.magnitude << (STOCK_SHIFT + stock.k) if isinstance(domain, Grid) else None
+        shift = 0 if lasting else STOCK_SHIFT + stock.k
+        reach = domain.magnitude << shift if isinstance(domain, Grid) else None
         if reach is None or reach >= 1 << POTENTIAL_BITS:
             message = f"its current may reach {reach}, and wraps at {1 << POTENTIAL_BITS}"
             self._refuse(neuron, message, NETX_BEYOND_FIELDS)
@@ -224,7 +247,9 @@ class _Walk:
         if vth is None:
             self._refuse(stage.neuron, "its thresholds differ within a channel")
             return
-        common = {"bias": stage.bias, "vth": vth, "decay": stock.dv}
+        common = {
+            "bias": stage.bias, "vth": vth, "decay": stock.dv, "current_decay": stock.du + 1,
+        }  # fmt: skip
         if isinstance(op, Linear) and flat:
             yield Layer(stage.neuron.name, "dense", shape, weight, **common)  # type: ignore[arg-type]
             return
@@ -253,8 +278,8 @@ class _Walk:
         shape = self._type(pool.name).shape
         ones = np.ones((shape[0], 1, *pool.kernel), np.int64)
         return Layer(
-            pool.name, "conv", shape, ones, None, np.zeros(1, np.int64), _NO_MEMORY, pool.stride,
-            pool.padding, pool.dilation, shape[0],
+            pool.name, "conv", shape, ones, None, np.zeros(1, np.int64), _NO_MEMORY,
+            stride=pool.stride, padding=pool.padding, dilation=pool.dilation, groups=shape[0],
         )  # fmt: skip
 
     def _refuse(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY) -> None:
@@ -262,7 +287,7 @@ class _Walk:
 
 
 _LINE = ("input", "repeat", "conv", "linear", "integer_neuron", "max_pool", "reshape", "permute",
-         "slice", "expand", "pad")  # fmt: skip
+         "slice", "expand", "pad", "integer_current")  # fmt: skip
 """Kinds that may stand in a line of layers; some are refused where they stand."""
 
 

@@ -15,7 +15,9 @@ NETX_CANNOT_SAY = rule(
     netx is a list of layers, each a convolution or a dense matrix with stock CUBA neurons, each fed
     by the one before. It has no residual sums and no branches, no product of two computed values
     (so no attention), no pool but the max-pool of spikes, which is written as a layer of its own,
-    no reset that takes the threshold off, and one spike a neuron in a time step.
+    no reset that takes the threshold off, and one spike a neuron in a time step. Where neurons keep
+    a part of their current, a bias is added behind it, so one that lasts as the current does has no
+    form.
 
     Fails, for residual connections add spikes:
 

@@ -76,7 +76,7 @@ def _layer(group: Any, layer: Layer) -> None:
 
 def _neuron(group: Any, layer: Layer) -> None:
     group["type"] = _text("LOIHI")
-    group["iDecay"] = 4096
+    group["iDecay"] = layer.current_decay
     group["vDecay"] = layer.decay
     one = layer.vth.size == 1
     group["vThMant"] = int(layer.vth[0]) if one else layer.vth.astype(np.int32)
