@@ -29,6 +29,14 @@ def input_range(graph: Graph) -> tuple[float, float] | None:
     return entry.scale * lowest, entry.scale * highest
 
 
+def in_integers(graph: Graph) -> bool:
+    """Return whether a graph is in the integers of a chip already."""
+    return any(
+        op.kind == "integer_neuron" or getattr(op, "scale", None) is not None
+        for op in graph.of_kind("integer_neuron", "input")
+    )
+
+
 def classes_of(graph: Graph) -> int:
     """Return the number of answers that the network chooses from."""
     return graph.type_of(graph.of_kind("output")[0].name).shape[-1]

@@ -14,8 +14,11 @@ import ast
 import dataclasses
 import json
 import re
+import types
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from snncc.ir import domain as dom
 from snncc.ir.domain import REAL, SPIKE, Domain
@@ -74,6 +77,18 @@ def parse(text: str, weights: Weights) -> Graph:
 
     Raises ``IRError`` with the line at fault.
     """
+    graph, stated = parse_claims(text, weights)
+    for name, type_ in stated.items():
+        if type_ != str(graph.type_of(name)):
+            raise IRError(f"`{name}` is {graph.type_of(name)}, the text claims {type_}")
+    return graph
+
+
+def parse_claims(text: str, weights: Weights) -> tuple[Graph, Mapping[str, str]]:
+    """Return what the text says, and the type that it claims for each value: none is derived.
+
+    Every attribute is of the type that its op declares. Raises ``IRError`` with the line at fault.
+    """
     lines = text.splitlines()
     header = _HEADER.fullmatch(lines[0]) if lines else None
     if header is None or lines[-1] != "}":
@@ -82,16 +97,20 @@ def parse(text: str, weights: Weights) -> Graph:
     for number, line in enumerate(lines[1:-1], start=2):
         try:
             op, type_ = _parse_op(line)
-        except (IRError, ValueError, SyntaxError, TypeError, KeyError) as error:
-            raise IRError(f"line {number}: {error}") from None
+        except _FAULTS as error:
+            reason = str(error) or type(error).__name__
+            raise IRError(f"line {number}: {reason}") from None
         ops.append(op)
         stated[op.name] = type_
     level: Any = header[1]
-    graph = Graph(tuple(ops), weights, level, int(header[2]))
-    for name, type_ in stated.items():
-        if type_ != str(graph.type_of(name)):
-            raise IRError(f"`{name}` is {graph.type_of(name)}, the text claims {type_}")
-    return graph
+    return Graph(tuple(ops), weights, level, int(header[2])), stated
+
+
+_FAULTS = (
+    IRError, ValueError, SyntaxError, TypeError, KeyError, ArithmeticError, RecursionError,
+    MemoryError,
+)  # fmt: skip
+"""What Python raises where a text is no expression, or one that never ends."""
 
 
 def _parse_op(line: str) -> tuple[Op, str]:
@@ -108,17 +127,41 @@ def _parse_op(line: str) -> tuple[Op, str]:
     fields = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     if "domain" in fields:
         fields["domain"] = parse_domain(fields["domain"])
+    hints = _hints(kind)
+    for key, value in fields.items():
+        if not _fits(value, hints.get(key, object)):
+            raise IRError(f"`{key}` of {kind} is {value!r}"[:60])
     return _KINDS[kind](
         name=name, inputs=inputs, source=_parse_source(source or ""), **fields
     ), type_
 
 
+@cache
+def _hints(kind: str) -> Mapping[str, Any]:
+    return get_type_hints(_KINDS[kind])
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the type that a field of an op declares; an integer is a float too."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(each, arguments[0]) for each in value)
+    if hint in (int, float):
+        wanted = int if hint is int else (int, float)
+        return isinstance(value, wanted) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
 def _split_inputs(arguments: str) -> tuple[tuple[str, ...], str]:
-    inputs = []
-    while found := _INPUT.match(arguments):
+    inputs, start = [], 0
+    while found := _INPUT.match(arguments, start):
         inputs.append(found[1])
-        arguments = arguments[found.end() :]
-    return tuple(inputs), arguments
+        start = found.end()
+    return tuple(inputs), arguments[start:]
 
 
 def _parse_source(text: str) -> Source:

@@ -112,6 +112,19 @@ INPUT = "  %x = input(shape=(2,)) : <2; real>\n"
         (HEAD + "  %x = input(shape=(2,) : <2; real>\n}", "line 2"),
         (HEAD + "  %x = input(shape=(2,)) : <3; real>\n}", "`x` is <2; real>, the text claims"),
         (HEAD + INPUT + "  %y = output(%z) : <2; real>\n}", "`y` reads 'z'"),
+        (HEAD + "  %x = input(shape=2) : <2; real>\n}", "line 2: `shape` of input is 2"),
+        (HEAD + "  %x = input(shape=(True,)) : <2; real>\n}", "line 2: `shape` of input"),
+        (HEAD + "  %x = input(shape=(2,), scale='a') : <2; real>\n}", "line 2: `scale` of input"),
+        (HEAD + "  %x = input(shape=(2,), scale=nan) : <2; real>\n}", "line 2: malformed node"),
+        (HEAD + "  %x = input(shape=(2,), domain='grid(1/0, 0..1)') : <2; real>\n}", "line 2"),
+        (HEAD + f"  %x = input(shape=({'-' * 90_000}2,)) : <2; real>\n}}", "line 2"),
+        (HEAD + f"  %x = input(shape=({'(' * 90_000}2,)) : <2; real>\n}}", "line 2"),
+        (HEAD + f"  %x = input(shape=({'9' * 9_000},)) : <2; real>\n}}", "line 2"),
+        (
+            HEAD + INPUT + "  %n = integer_neuron(%x, threshold='t', decay=0, shift=0, reset='odd')"
+            " : <2; spike>\n}",
+            "line 3: `reset` of integer_neuron is 'odd'",
+        ),
     ],
 )
 def test_what_is_no_graph(text: str, said: str) -> None:
