@@ -20,8 +20,9 @@ from snncc.execute.measure import FloatRun, run_floats
 from snncc.execute.quality import IntegerRun, Quality, compare
 from snncc.execute.synapses import weighted_ops
 from snncc.frontends.model import Model
+from snncc.frontends.rules_of_exchange import ALREADY_COMPILED
 from snncc.ir.graph import Array, Graph, Source
-from snncc.ir.io import sample_shape
+from snncc.ir.io import in_integers, sample_shape
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import IntegerNeuron
 from snncc.ir.sites import USUAL_SITES, Sites
@@ -134,6 +135,8 @@ def check_model(
     """
     entry = model.origin.graph()
     policy = policy.allowing(allow)
+    if in_integers(entry):
+        return _checked_in_integers(model, entry, policy)
     try:
         steps = run_passes(entry, FRONT if entry.level == "tensor" else (Canonicalise(),))
     except SnnccError as refusal:
@@ -146,6 +149,14 @@ def check_model(
     shapes = MergeLinearChains(compose=False).run(steps.graph)
     other = CheckSpikes(policy).run(shapes.graph).diagnostics
     return dataclasses.replace(written, merged=shapes, other_form=other)
+
+
+def _checked_in_integers(model: Model, integer: Graph, policy: Policy) -> Checked:
+    """Judge a network that was compiled before, as it is: nothing in it is rewritten."""
+    found = (*model.notes, *CheckSpikes(policy).run(integer).diagnostics)
+    return Checked(
+        model.name, integer, found, verdicts(integer), model, policy, "deployed", other_form=found
+    )
 
 
 def _checked_as_imported(
@@ -221,6 +232,8 @@ def compile_checked(
 
     What is compiled, and so what has to be spike-driven, is the deployed form.
     """
+    if in_integers(checked.graph):
+        raise SnnccError(_in_integers(checked))
     checked = as_deployed(checked, max_weights=_most_weights(target, weight_bits))
     folded = _folded(checked)
     samples = _assumed_samples(folded.graph) if calibration is None else calibration
@@ -244,6 +257,13 @@ def compile_checked(
         calibrated=calibration is not None, weight_bits=weight_bits,
         substeps=unrolled, sites=sites,
     )  # fmt: skip
+
+
+def _in_integers(checked: Checked) -> Diagnostic:
+    chip = checked.model.target or "a target"
+    message = f"`{checked.name}` is in the integers of {chip} already: it cannot be compiled again"
+    hint = "compile the model that it was made of"
+    return ALREADY_COMPILED.at(Source(file=checked.name), message, hint=hint)
 
 
 def _folded(checked: Checked) -> Result:

@@ -10,7 +10,8 @@ file. A writer is imported when it is first used. To add a format, add a row;
 ``Writer.integers`` says which graph the writer needs: the integer step graph of a compiled network
 (then ``network.integer`` is there), or the float step graph (then ``network.floating`` is).
 ``Writer.options`` are the options of ``snncc convert`` that the writer takes as keywords, where the
-user gave them.
+user gave them. ``Writer.back`` is the way back from a file of integers to the graph that was
+written: the readers of floats hand such a file to ``read_back``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 from snncc.artefact import UNWRITABLE_OUTPUT
 from snncc.diagnostics.core import SnnccError
+from snncc.frontends.model import Model
 from snncc.frontends.readers import require_package
 from snncc.frontends.rules_of_exchange import NO_WRITER
 from snncc.ir.graph import Graph, Source
@@ -54,6 +56,7 @@ class Writer:
     package: str = ""
     install: str = ""
     options: tuple[str, ...] = ()
+    back: str = ""
 
 
 WRITERS: Mapping[str, Writer] = {
@@ -61,7 +64,7 @@ WRITERS: Mapping[str, Writer] = {
     ".nir": Writer("NIR", "snncc.backends.nir.write:write", integers=False, package="h5py"),
     ".onnx": Writer(
         "ONNX", "snncc.backends.onnx.convert:write", integers=True, package="onnx",
-        options=("unroll",),
+        options=("unroll",), back="snncc.backends.onnx.read_back:read_back",
     ),
 }  # fmt: skip
 """By the end of a file's name, in lower case."""
@@ -105,8 +108,7 @@ def write_exchanged(network: Network, path: Path, **options: Any) -> None:
         message = f"the format {writer.name} takes the {what} of a network, and there are none"
         hint = "compile it: give `--target`" if writer.integers else ""
         raise _fault(path, message, hint)
-    module, _, name = writer.place.partition(":")
-    write: Callable[..., None] = getattr(importlib.import_module(module), name)
+    write: Callable[..., None] = _found(writer.place)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.resolve().parent) as new:
             scratch = Path(new) / path.name
@@ -115,6 +117,21 @@ def write_exchanged(network: Network, path: Path, **options: Any) -> None:
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror or error}"
         raise SnnccError(UNWRITABLE_OUTPUT.at(Source(file=str(path)), message)) from error
+
+
+def read_back(path: Path, opened: Any) -> Model:
+    """Return the model in a file of integers that was written here, as its format opens it.
+
+    Raises ``SnnccError`` for a file that is not what would be written of its graph.
+    """
+    model: Model = _found(writer_of(path).back)(path, opened)
+    return model
+
+
+def _found(place: str) -> Any:
+    """Return what stands at ``module:name``; the module is imported when it is first used."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _fault(path: Path, message: str, hint: str = "") -> SnnccError:

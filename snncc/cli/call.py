@@ -29,6 +29,7 @@ def model_of(
 ) -> Model:
     """Return the model that the user named. Raises ``SnnccError``."""
     with working(f"reading {spec}"):
+        from snncc.backends.writers import read_back
         from snncc.frontends.load import load_model
 
         return load_model(
@@ -37,6 +38,7 @@ def model_of(
             settings=settings,
             example_shape=input_shape,
             trust_pickle=trust_pickle,
+            integers=read_back,
         )
 
 

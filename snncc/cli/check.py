@@ -73,7 +73,7 @@ def check(
         findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
         _tell(checked, findings, searched)
-        after_check(model, findings)
+        after_check(model, findings, compiled=checked.model.in_integers)
     else:
         result(RENDERERS[form](findings))
     return EXIT_CLEAN if findings.clean else EXIT_FINDINGS

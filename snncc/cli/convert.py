@@ -63,7 +63,7 @@ def convert(  # noqa: PLR0913 - one for each option
         chosen: Any = {"data": data, "limit": limit, "allow": allow, "weight_bits": weight_bits}
         network = _compiled_now(model, options, target, **chosen)
     else:
-        network = _floating(model, options, writer, allow)
+        network = _as_it_is(model, options, writer, allow)
     with working(f"writing {output}"):
         write_exchanged(network, output, **given)
     say(f"wrote {output} ({writer.name}, {output.stat().st_size:,} bytes)")
@@ -74,12 +74,15 @@ def _refuse_idle(model: str, writer: Writer) -> None:
     """Raise ``click.UsageError`` for an option that would change nothing of what is written."""
     context = click.get_current_context()
     if is_artefact(model):
-        taken, what = {"model", "output", "unroll"}, "an artefact, which is compiled already"
+        _refuse_others({"model", "output", "unroll"}, "an artefact, which is compiled already")
     elif not writer.integers:
         taken = {str(each.name) for each in context.command.params} - _OF_INTEGERS
-        what = f"the format {writer.name}, which holds floats"
-    else:
-        return
+        _refuse_others(taken, f"the format {writer.name}, which holds floats")
+
+
+def _refuse_others(taken: set[str], what: str) -> None:
+    """Raise ``click.UsageError`` for an option that was given and is not among ``taken``."""
+    context = click.get_current_context()
     for each in context.command.params:
         source = context.get_parameter_source(str(each.name))
         if each.name not in taken and source is ParameterSource.COMMANDLINE:
@@ -122,7 +125,7 @@ def _compiled_now(
     return Network(compiled.name, compiled.checked.graph, compiled.integer, chip.name)
 
 
-def _floating(
+def _as_it_is(
     model: str, options: dict[str, Any], writer: Writer, allow: tuple[str, ...]
 ) -> Network:
     from snncc.backends.writers import Network
@@ -131,6 +134,10 @@ def _floating(
     from snncc.execute.weights import require_weights
 
     loaded = model_of(model, **options)
+    if loaded.in_integers:
+        taken = {"model", "output", "unroll", "input_shape"}
+        _refuse_others(taken, "a file of integers, which is compiled already")
+        return Network(loaded.name, integer=loaded.origin.graph(), target=loaded.target)
     if writer.integers:
         return Network(loaded.name)
     with working("checking"):

@@ -158,6 +158,8 @@ def _subject(
         samples = _samples(given, artefact.integer)
         return subject_of_artefact(artefact, samples.inputs if samples else None)
     checked = _checked(spec, options)
+    if rates is not None and checked.model.in_integers:
+        _unfit(f"`{spec}` holds integers: firing rates price a model, as it is written")
     if rates is not None:
         return subject_of(checked, rates=_rates(Path(rates), checked))
     if given.data is not None:

@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from snncc.diagnostics.render import Findings
 
 
-def after_check(model: str, findings: Findings) -> None:
-    """Say how to go on: with the first finding that fails the check, else with a compile."""
+def after_check(model: str, findings: Findings, *, compiled: bool) -> None:
+    """Say how to go on: with the first finding that fails the check, else with a compile.
+
+    What was ``compiled`` before is priced.
+    """
     failing = [d for d in findings.everything if findings.fails(d)]
     if failing:
         _say(f"snncc explain {failing[0].rule.code}")
     elif model.startswith("arch:"):
         _say(f"snncc energy {model} --rates FILE")
+    elif compiled:
+        _say(f"snncc energy {shlex.quote(model)} --data SAMPLES")
     else:
         _say(f"snncc compile {shlex.quote(model)} --target TARGET --data SAMPLES")
 

@@ -26,7 +26,7 @@ from snncc.frontends.families import (
     recognise,
 )
 from snncc.frontends.model import Model, Traced
-from snncc.frontends.readers import Asked, read_exchanged, reader_of
+from snncc.frontends.readers import Asked, ReadIntegers, read_exchanged, reader_of
 from snncc.frontends.torch_export import with_batch
 from snncc.frontends.without_cupy import built
 from snncc.ir.graph import Graph, Source
@@ -48,11 +48,13 @@ def load_model(
     network: str | None = None,
     trust_pickle: bool = False,
     example_shape: Sequence[int] | None = None,
+    integers: ReadIntegers | None = None,
 ) -> Model:
     """Return the network of a checkpoint, an exchanged file, ``arch:NAME``, or a factory.
 
     A factory is ``package.module:factory``; ``network`` is one for the weights in the file
-    ``spec``. ``example_shape`` is the shape of one sample. Raises ``SnnccError`` where nothing can
+    ``spec``. ``example_shape`` is the shape of one sample. ``integers`` reads files of integers
+    that snncc wrote (``snncc.backends.writers.read_back``). Raises ``SnnccError`` where nothing can
     be made of it.
     """
     shape = tuple(example_shape) if example_shape is not None else None
@@ -70,7 +72,7 @@ def load_model(
         return _from_factory(spec, shape)
     _check_spec(spec)
     if reader := reader_of(spec):
-        return read_exchanged(spec, reader, Asked(settings or {}, shape, trust_pickle))
+        return read_exchanged(spec, reader, Asked(settings or {}, shape, trust_pickle, integers))
     return _from_checkpoint(spec, settings or {}, shape, trust_pickle=trust_pickle)
 
 

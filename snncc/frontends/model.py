@@ -29,7 +29,7 @@ from snncc.frontends.record import Recorded, record
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
-from snncc.ir.io import input_varies, sample_shape
+from snncc.ir.io import in_integers, input_varies, sample_shape
 from snncc.ir.ops import Input, Neuron
 
 
@@ -92,7 +92,8 @@ class Model:
 
     ``input_shape`` is that of one sample; ``steps`` is the number of time steps, where known;
     ``labels`` are the names of the classes, where known. ``notes`` are what a reader has to say
-    that is not in the graph: every command shows them.
+    that is not in the graph: every command shows them. ``target`` is the chip in whose integers the
+    network is, for a file of a network that was compiled before.
     """
 
     origin: Origin
@@ -103,6 +104,12 @@ class Model:
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    target: str = ""
+
+    @property
+    def in_integers(self) -> bool:
+        """Whether the network was read in the integers of a chip: it was compiled before."""
+        return isinstance(self.origin, ReadGraph) and in_integers(self.origin.as_read)
 
     @property
     def module(self) -> nn.Module:

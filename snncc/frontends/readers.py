@@ -15,6 +15,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import rules
@@ -24,17 +25,23 @@ from snncc.frontends.nir.conventions import SETTINGS as NIR_SETTINGS
 from snncc.frontends.rules_of_exchange import PACKAGE_MISSING
 from snncc.ir.graph import Shape, Source
 
+ReadIntegers: TypeAlias = Callable[[Path, Any], Model]
+"""Returns the model in a file of integers, of which the format's own form is given."""
+
 
 @dataclass(frozen=True)
 class Asked:
     """What the user said beside the file's name.
 
-    ``settings`` are those of ``--set``, ``shape`` is that of one sample.
+    ``settings`` are those of ``--set``, ``shape`` is that of one sample. ``integers`` reads a file
+    of integers that snncc wrote, as it was opened: a floor above this one knows how they are
+    written, and so gives it. Without it they are refused.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
     shape: Shape | None = None
     trust_pickle: bool = False
+    integers: ReadIntegers | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,36 @@ OUTSIDE_DATA = rule(
     """,
 )
 
+NOT_AS_WRITTEN = rule(
+    "SNN165",
+    "integers-not-as-written",
+    Severity.ERROR,
+    """
+    The ONNX file says that snncc wrote it, in a chip's integers, and it is not what snncc writes.
+
+    Such a file carries the step graph that it was written from. snncc reads that graph, writes it
+    again and compares: only where both files are equal is the graph taken, so that what is judged
+    and counted is what an ONNX runtime computes. A file that was changed after it was written (by
+    an optimiser, say), or that another version wrote in another way, is refused with the first
+    difference. Write it again from the artefact or the model.
+
+    Fails, because the file is no longer the one that was written:
+
+    ```sh
+    snncc convert build/digits integers.onnx
+    onnxsim integers.onnx smaller.onnx
+    snncc check smaller.onnx
+    ```
+
+    Mended:
+
+    ```sh
+    snncc convert build/digits integers.onnx
+    snncc check integers.onnx
+    ```
+    """,
+)
+
 NO_WRITER = rule(
     "SNN164",
     "unknown-output-format",
@@ -118,6 +148,32 @@ NO_WRITER = rule(
 
     ```sh
     snncc compile model.onnx --target loihi2 -o build/model
+    ```
+    """,
+)
+
+ALREADY_COMPILED = rule(
+    "SNN166",
+    "compiled-already",
+    Severity.ERROR,
+    """
+    What is to be compiled is in the integers of a target already: an ONNX file that snncc wrote.
+
+    Its weights were rounded for one chip, and its neurons count in that chip's arithmetic; rounding
+    again would compile the errors of the first time. It can be checked, counted, priced and
+    converted as it is. Compile the model that it was made of.
+
+    Fails:
+
+    ```sh
+    snncc convert model.pth integers.onnx --target loihi2 --data samples.npz
+    snncc compile integers.onnx --target loihi1
+    ```
+
+    Mended:
+
+    ```sh
+    snncc compile model.pth --target loihi1 --data samples.npz
     ```
     """,
 )

@@ -39,12 +39,12 @@ class Draft:
     differ from one time step to the next, ``late`` those that are made after the last one.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        """Start with nothing written."""
+    def __init__(self, graph: Graph, largest: int) -> None:
+        """Start with nothing written; ``largest`` are the most bytes that are stored."""
         self.graph = graph
         self.when = timings(graph)
         self.varying, self.late = _varying(graph), _late(graph)
-        self.store = Store()
+        self.store = Store(largest)
         self.root = Sheet(self.store)
         self.sheet = self.root
         self.values: dict[str, Tensor] = {}

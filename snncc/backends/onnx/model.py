@@ -15,6 +15,7 @@ from snncc.backends.onnx.draft import Draft, refused
 from snncc.backends.onnx.ends import write_input, write_output
 from snncc.backends.onnx.neurons import DOMAIN, neuron_function
 from snncc.backends.onnx.products import write_matmul, write_weighted
+from snncc.backends.onnx.properties import of_the_graph
 from snncc.backends.onnx.rules import ONNX_CANNOT_SAY, ONNX_TOO_LARGE
 from snncc.backends.onnx.sheet import FLOAT
 from snncc.backends.onnx.steps import write_readout, write_steps
@@ -40,22 +41,26 @@ def write_onnx(
     name: str = "network",
     unroll: bool = False,
     metadata: Mapping[str, str] | None = None,
+    largest: int | None = None,
 ) -> ModelProto:
     """Return an integer step graph as an ONNX model that onnxruntime runs to the last bit.
 
     Input is float32 ``[batch, *shape]``, or ``[T, batch, *shape]`` where it varies, as for the
     executor; the answer is float64, int64 where it has no scale. Time is a ``Scan``, or written out
-    with ``unroll``. Raises ``SnnccError`` for what has no exact form, and for more than 2 GiB.
+    with ``unroll``. The step graph stands in the properties, from which ``read_back`` has it again.
+    Raises ``SnnccError`` for what has no exact form, and for more than ``largest`` bytes, 2 GiB
+    where none are given.
     """
+    largest = LARGEST_FILE if largest is None else largest
     if graph.level != "step":
         raise SnnccError(ONNX_CANNOT_SAY.at(Source(), f"`{name}` is no step graph", hint="compile"))
     require_weights(graph, name)
     _require_said(graph)
-    _require_room(sum(cast(Array, w).nbytes for w in graph.weights.values()), name)
-    draft = Draft(graph)
+    _require_room(sum(cast(Array, w).nbytes for w in graph.weights.values()), name, largest)
+    draft = Draft(graph, largest)
     _write(draft, unroll)
-    model = _model(draft, name, {**_of_itself(draft), **(metadata or {})})
-    _require_room(model.ByteSize(), name)
+    model = _model(draft, name, {**of_the_graph(graph, unroll=unroll), **(metadata or {})})
+    _require_room(model.ByteSize(), name, largest)
     return model
 
 
@@ -83,9 +88,9 @@ def _require_said(graph: Graph) -> None:
         raise SnnccError(*found)
 
 
-def _require_room(size: int, name: str) -> None:
-    if size > LARGEST_FILE:
-        message = f"`{name}` takes {size:,} bytes, an ONNX file holds {LARGEST_FILE:,}"
+def _require_room(size: int, name: str, largest: int) -> None:
+    if size > largest:
+        message = f"`{name}` takes {size:,} bytes, an ONNX file holds {largest:,}"
         raise SnnccError(ONNX_TOO_LARGE.at(Source(), message))
 
 
@@ -143,10 +148,6 @@ def _functions(names: set[str], opset: OperatorSetIdProto) -> list[FunctionProto
         kept_current(opset) if name == KEPT_CURRENT else neuron_function(name, opset)
         for name in sorted(names)
     ]
-
-
-def _of_itself(draft: Draft) -> dict[str, str]:
-    return {"snncc.version": __version__, "snncc.time_steps": str(draft.graph.steps)}
 
 
 def _proof(draft: Draft) -> str:

@@ -152,14 +152,15 @@ def write_avg_pool(draft: Draft, op: AvgPool) -> None:
 
 def _places(draft: Draft, op: AvgPool) -> Array:
     """How many places each window averages."""
-    size = draft.shape(op.inputs[0])[-len(op.kernel) :]
-    inside = np.zeros([n + 2 * p for n, p in zip(size, op.padding, strict=True)])
-    inside[tuple(slice(p, p + n) for n, p in zip(size, op.padding, strict=True))] = 1
     if op.count_include_pad or not any(op.padding):
         return np.array(float(math.prod(op.kernel)))
-    windows = np.lib.stride_tricks.sliding_window_view(inside, op.kernel)
-    chosen = windows[tuple(slice(None, None, s) for s in op.stride)]
-    return chosen.sum(axis=tuple(range(-len(op.kernel), 0)))
+    size = draft.shape(op.inputs[0])[-len(op.kernel) :]
+    places = np.ones(())
+    for n, k, stride, padding in zip(size, op.kernel, op.stride, op.padding, strict=True):
+        first = np.arange(0, n + 2 * padding - k + 1, stride) - padding
+        inside = np.minimum(first + k, n) - np.maximum(first, 0)
+        places = np.multiply.outer(places, inside.clip(0))
+    return places
 
 
 def _planes(

@@ -29,7 +29,7 @@ from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.ops import Conv, Linear, MatMul
 
 _LARGEST_BESIDE_SIGNED = 128
-_ZERO = 128
+ZERO_POINT = 128
 """What is added to the weights of ``ConvInteger``: its zero point."""
 _MOST_AXES = 3
 
@@ -139,8 +139,8 @@ def _flat_conv(draft: Draft, op: Conv, layer: Layer, x: Tensor) -> Tensor:
         "kernel_shape": list(layer.weight.shape[2:]),
     }  # fmt: skip
     if _conv_in_bytes(layer):
-        weight = draft.store.once(f"{op.weight}+{_ZERO}", lambda: _raised(layer.weight))
-        zeros = [draft.store.number(n, UINT8) for n in (0, _ZERO)]
+        weight = draft.store.once(f"{op.weight}+{ZERO_POINT}", lambda: _raised(layer.weight))
+        zeros = [draft.store.number(n, UINT8) for n in (0, ZERO_POINT)]
         inputs = [draft.sheet.cast(x, UINT8).name, weight, *zeros]
         name = f"{op.name}/product"
         made = draft.sheet.node("ConvInteger", inputs, name, _paths(op), **geometry)
@@ -213,7 +213,7 @@ def _is_byte(span: tuple[int, int], largest: int = _LARGEST_BESIDE_SIGNED) -> bo
 
 
 def _raised(weight: Array) -> Array:
-    return (weight.astype(np.int16) + _ZERO).astype(np.uint8)
+    return (weight.astype(np.int16) + ZERO_POINT).astype(np.uint8)
 
 
 def _taps(weight: Array) -> int:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from snncc.ir.graph import Array, Shape
+from snncc.backends.onnx.rules import ONNX_TOO_LARGE
+from snncc.diagnostics.core import SnnccError
+from snncc.ir.graph import Array, Shape, Source
 
 UINT8, INT8 = int(TensorProto.UINT8), int(TensorProto.INT8)
 INT32, INT64 = int(TensorProto.INT32), int(TensorProto.INT64)
@@ -33,14 +35,28 @@ class Tensor:
 
 @dataclass
 class Store:
-    """The stored tensors of a model by name, in the order of first use."""
+    """The stored tensors of a model by name, in the order of first use: ``largest`` bytes at most.
 
+    Views of one array count as often as they are stored.
+    """
+
+    largest: int
     arrays: dict[str, Array] = field(default_factory=dict)
+    size: int = 0
 
     def put(self, name: str, value: Array) -> str:
-        """Return the name under which an array is stored. Raises ``ValueError`` for two of one."""
-        known = self.arrays.setdefault(name, value)
-        if known is not value and not _same(known, value):
+        """Return the name under which an array is stored. Raises ``ValueError`` for two of one.
+
+        Raises ``SnnccError`` where there is no room.
+        """
+        known = self.arrays.get(name)
+        if known is None:
+            self.arrays[name] = value
+            self.size += value.nbytes
+            if self.size > self.largest:
+                message = f"more than {self.largest:,} bytes are to be stored"
+                raise SnnccError(ONNX_TOO_LARGE.at(Source(), message))
+        elif known is not value and not _same(known, value):
             raise ValueError(f"two arrays are to be stored as `{name}`")
         return name
 

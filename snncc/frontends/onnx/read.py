@@ -29,7 +29,11 @@ WRITTEN_BY_US = "snncc"
 
 def read_onnx(path: Path, asked: Asked) -> Model:
     """Return the model in an ONNX file. Raises ``SnnccError``."""
-    file = _File(Place(path), asked)
+    place = Place(path)
+    proto = open_model(place)
+    if proto.producer_name == WRITTEN_BY_US:
+        return _integers(place, proto, asked)
+    file = _File(place, proto, asked)
     shape = file.input_shape()
     alone = file.imported(shape)
     own = graph = alone.graph(file.ends)
@@ -39,17 +43,29 @@ def read_onnx(path: Path, asked: Asked) -> Model:
     return Model(origin, shape[1:], path.stem, notes=file.notes())
 
 
+def _integers(place: Place, proto: onnx.ModelProto, asked: Asked) -> Model:
+    """Return the model in a file that snncc wrote. Raises ``SnnccError``."""
+    if asked.integers is None:
+        message = "it holds integers that snncc wrote, and a network of floats is wanted"
+        hint = "give the model that it was made of"
+        raise place.fault(rules.UNSUPPORTED_OP, message, hint)
+    if asked.settings:
+        message = f"a file of integers has no settings, but `{next(iter(asked.settings))}` is given"
+        raise place.fault(rules.BAD_SETTING, message)
+    model = asked.integers(place.path, proto)
+    if asked.shape not in (None, model.input_shape):
+        said, own = ("x".join(map(str, each or ())) for each in (asked.shape, model.input_shape))
+        message = f"--input-shape says {said}, the file has {own}"
+        raise place.fault(rules.UNKNOWN_INPUT, message)
+    return model
+
+
 class _File:
     """What a file holds, ready to be converted for one number of samples or another."""
 
-    def __init__(self, place: Place, asked: Asked) -> None:
+    def __init__(self, place: Place, proto: onnx.ModelProto, asked: Asked) -> None:
         self.place = place
         self.asked = asked
-        proto = open_model(place)
-        if proto.producer_name == WRITTEN_BY_US:
-            message = "it holds integers that snncc wrote; networks are read in floats"
-            hint = "give the model or the artefact that it was made of"
-            raise place.fault(rules.UNSUPPORTED_OP, message, hint)
         self.nodes: tuple[Node, ...] = flattened(place, proto)
         self.stored = {each.name: each for each in proto.graph.initializer}
         if len(self.stored) != len(proto.graph.initializer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -10,8 +11,10 @@ import onnx
 import pytest
 
 from snncc.backends.onnx.model import bytes_of, write_onnx
+from snncc.backends.onnx.read_back import read_back
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph
+from snncc.ir.text import dump
 
 runtime = pytest.importorskip("onnxruntime")
 
@@ -45,7 +48,10 @@ def _with_every_spike(model: onnx.ModelProto, graph: Graph) -> bytes:
 
 @pytest.fixture(scope="session")
 def held() -> Held:
-    """A function that runs a graph both ways: each answer, each spike and each type is equal."""
+    """A function that runs a graph both ways: each answer, each spike and each type is equal.
+
+    Either file is read back as the graph that it was written from.
+    """
 
     def compare(graph: Graph, x: Array) -> None:
         x = x.astype(np.float32)
@@ -55,6 +61,9 @@ def held() -> Held:
         scanned = run(bytes_of(write_onnx(graph)), x)[answer]
         model = write_onnx(graph, unroll=True)
         bytes_of(model)
+        for each in (write_onnx(graph), model):
+            again = read_back(Path("net.onnx"), each).origin.graph()
+            assert (again, dump(again)) == (graph, dump(graph))
         unrolled = run(_with_every_spike(model, graph), x)
         for got in (scanned, unrolled[answer]):
             assert got.shape == done.output.shape

@@ -115,11 +115,14 @@ def test_the_file_says_where_it_is_from(compiled: Compiled, folder: Path, tmp_pa
     said = properties(onnx.load(path))
     files = found.manifest["files"]
     assert said == {
+        "snncc.graph.txt": (folder / "graph.txt").read_text(),
         "snncc.graph.txt.sha256": files["graph.txt"]["sha256"],
         "snncc.target": "loihi2",
         "snncc.time_steps": "4",
         "snncc.verdict": "0 of 2 products are spike-driven; not: stem (encoder), head (head)",
+        "snncc.time": "scan",
         "snncc.version": snncc.__version__,
+        "snncc.weights": said["snncc.weights"],
         "snncc.weights.safetensors.sha256": files["weights.safetensors"]["sha256"],
     }
     assert (
@@ -160,7 +163,7 @@ def test_two_gigabytes_are_refused(graph: Graph, monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_name_holds_one_array() -> None:
-    store = Store()
+    store = Store(1000)
     assert store.put("w", np.arange(3)) == store.put("w", np.arange(3)) == "w"
     with pytest.raises(ValueError, match="two arrays are to be stored as `w`"):
         store.put("w", np.arange(3, dtype=np.int8))
