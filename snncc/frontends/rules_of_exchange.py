@@ -129,6 +129,34 @@ NOT_AS_WRITTEN = rule(
     """,
 )
 
+BATCH_FIXED_INSIDE = rule(
+    "SNN167",
+    "batch-fixed-inside",
+    Severity.NOTE,
+    """
+    The ONNX file leaves the batch of its input open, and its nodes hold a number of samples.
+
+    TorchScript's exporter writes sizes that Python code has computed, `x.reshape(T * B, C, H, W)`
+    say, as the numbers of the example; whatever `dynamic_axes` says, a runtime takes that batch and
+    no other. snncc found the number at which the shapes agree and reads the file with it, which
+    changes no verdict and no integers. For a file that takes any batch, let the network say
+    `flatten(0, 1)` and `unflatten`, or export with `dynamo=True`.
+
+    Noted:
+
+    ```python
+    torch.onnx.export(network, (x,), "net.onnx", dynamo=False, input_names=["input"],
+                      dynamic_axes={"input": {0: "batch"}})
+    ```
+
+    Not noted:
+
+    ```python
+    torch.onnx.export(network, (x,), "net.onnx", dynamo=False)
+    ```
+    """,
+)
+
 NO_WRITER = rule(
     "SNN164",
     "unknown-output-format",

@@ -20,6 +20,7 @@ from snncc.frontends import rules
 from snncc.frontends.aten import CONVERTERS
 from snncc.frontends.build import Builder, Dynamic, Static, Value
 from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.batches import ShapesDisagreeError, ratios_of
 from snncc.frontends.onnx.proto import Node, Place, read_in_bodies, short
 from snncc.frontends.onnx.scopes import Scopes
 from snncc.ir import ops
@@ -91,7 +92,9 @@ class Importer:
             raise self.fault_of_file(reason) from error
         except _FAULTS as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise self.fault_of_file(f"the operator `{self.operator}` fails: {reason}") from error
+            fault = self.fault_of_file(f"the operator `{self.operator}` fails: {reason}")
+            ratios = ratios_of(node.operator, read)
+            raise ShapesDisagreeError(fault.diagnostics[0], ratios) from error
         return list(made) if isinstance(made, list) else [made]
 
     @property

@@ -12,6 +12,7 @@ from snncc.frontends import rules
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.batches import that_agrees
 from snncc.frontends.onnx.bodies import with_bodies
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.operators import OPERATORS
@@ -19,6 +20,7 @@ from snncc.frontends.onnx.proto import Node, Place, flattened, open_model, short
 from snncc.frontends.onnx.scopes import Scopes
 from snncc.frontends.onnx.tensors import read_tensor
 from snncc.frontends.readers import Asked
+from snncc.frontends.rules_of_exchange import BATCH_FIXED_INSIDE
 from snncc.frontends.torch_export import BATCH
 from snncc.ir import ops
 from snncc.ir.graph import Shape, Source
@@ -34,13 +36,17 @@ def read_onnx(path: Path, asked: Asked) -> Model:
     if proto.producer_name == WRITTEN_BY_US:
         return _integers(place, proto, asked)
     file = _File(place, proto, asked)
-    shape = file.input_shape()
-    alone = file.imported(shape)
+    samples, *rest = file.input_shape()
+    read = samples
+    if file.open_batch:
+        read, alone = that_agrees(samples, lambda n: file.imported((n, *rest)))
+    else:
+        alone = file.imported((samples, *rest))
     own = graph = alone.graph(file.ends)
-    if shape[0] == 1:
-        graph = file.imported((BATCH, *shape[1:]), alone).graph(file.ends)
-    origin = ReadGraph(graph, CALLED, own)
-    return Model(origin, shape[1:], path.stem, notes=file.notes())
+    if read == 1:
+        graph = file.imported((BATCH, *rest), alone).graph(file.ends)
+    notes = (*file.notes(), *(file.fixed_inside(read) if read != samples else ()))
+    return Model(ReadGraph(graph, CALLED, own), tuple(rest), path.stem, notes=notes)
 
 
 def _integers(place: Place, proto: onnx.ModelProto, asked: Asked) -> Model:
@@ -90,6 +96,18 @@ class _File:
             return ()
         message = f"{len(self.ends)} tensors are returned; all but the first are left out"
         return (rules.OUTPUT_LEFT_OUT.at(Source(file=self.place.path.as_posix()), message),)
+
+    def fixed_inside(self, samples: int) -> tuple[Diagnostic, ...]:
+        """Return the note on a file that leaves its batch open and needs a certain one."""
+        name = short(self.inputs[0].name)
+        message = f"`{name}` leaves its batch open, and the nodes hold a batch of {samples}"
+        return (BATCH_FIXED_INSIDE.at(Source(file=self.place.path.as_posix()), message),)
+
+    @property
+    def open_batch(self) -> bool:
+        """Whether the file does not say how many samples its input holds."""
+        dims = self.inputs[0].type.tensor_type.shape.dim
+        return not dims[self.batch_axis].dim_value
 
     @property
     def batch_axis(self) -> int:
