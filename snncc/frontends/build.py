@@ -75,6 +75,7 @@ class Builder:
     borders: dict[str, Border] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _constants: dict[str, Dynamic] = field(default_factory=dict)
+    _arrays: dict[int, tuple[Tensor, Weight]] = field(default_factory=dict)
     _source: Source = field(default_factory=Source)
     _owner: bool = False
 
@@ -114,10 +115,16 @@ class Builder:
         return made
 
     def weight(self, value: Static, name: str) -> str:
-        """Store a tensor, under its own name if it has one, and return the name."""
+        """Store a tensor, under its own name if it has one, and return the name.
+
+        One tensor that is an attribute of many ops is stored once.
+        """
         name = value.name or name
         if name not in self.weights:
-            self.weights[name] = as_weight(value.tensor)
+            key = id(value.tensor)
+            if key not in self._arrays:
+                self._arrays[key] = value.tensor, as_weight(value.tensor)
+            self.weights[name] = self._arrays[key][1]
         return name
 
     def unique(self, wanted: str) -> str:

@@ -5,6 +5,12 @@ from __future__ import annotations
 LARGEST_FILE = 2**31
 """Bytes of a protobuf file, by protobuf's own rule."""
 
+MOST_OUTSIDE = 2**32
+"""Bytes of all external data together; the largest published network takes 0.7 GB in float32."""
+
+SHARED = 2
+"""How often a byte of external data is read in the mean: tied weights may stand in one place."""
+
 MOST_NODES = 50_000
 """Nodes once functions and loops are written out; the digits network of ``examples``, 18 layers of
 neurons and 4 time steps, has 1,659."""

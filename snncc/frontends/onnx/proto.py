@@ -27,11 +27,25 @@ STANDARD = ("", "ai.onnx")
 """The names of the standard operators' domain."""
 
 
+@dataclass
+class Outside:
+    """External data: the bytes that stand in each file, and those that tensors take of all."""
+
+    stored: dict[str, int] = field(default_factory=dict)
+    taken: int = 0
+
+
 @dataclass(frozen=True)
 class Place:
-    """The file that is read; every finding is about it."""
+    """The file that is read; every finding is about it.
+
+    ``tensors`` are those that were read so far, by the identity of their message, which is kept
+    beside them.
+    """
 
     path: Path
+    tensors: dict[int, tuple[onnx.TensorProto, Any]] = field(default_factory=dict, repr=False)
+    outside: Outside = field(default_factory=Outside, repr=False)
 
     def fault(self, rule: Rule, message: str, hint: str = "", node: str = "") -> SnnccError:
         """Return the error of one finding; ``node`` is where in the graph it is."""

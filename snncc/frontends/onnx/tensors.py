@@ -17,6 +17,7 @@ from snncc.frontends import rules
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
 from snncc.frontends.rules_of_exchange import OUTSIDE_DATA
+from snncc.ir.graph import Array
 
 _KINDS = onnx.TensorProto
 _FIELDS = {
@@ -32,8 +33,19 @@ _FIELDS = {
 def read_tensor(place: Place, proto: onnx.TensorProto, *, finite: bool = True) -> Tensor:
     """Return a stored tensor; 16-bit floats become float32. Raises ``SnnccError``.
 
-    With ``finite`` numbers that are infinite or none are refused.
+    With ``finite`` numbers that are infinite or none are refused. What is read again, in the next
+    step of a loop or the next call of a function, takes no memory again.
     """
+    if id(proto) not in place.tensors:
+        place.tensors[id(proto)] = proto, _read(place, proto)
+    tensor: Tensor = place.tensors[id(proto)][1]
+    if finite and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        message = f"`{short(proto.name) or 'a constant'}` has numbers that are infinite or none"
+        raise place.fault(rules.NOT_FINITE, message)
+    return tensor
+
+
+def _read(place: Place, proto: onnx.TensorProto) -> Tensor:
     name = short(proto.name) or "a constant"
     shape = tuple(proto.dims)
     if proto.data_type not in _FIELDS:
@@ -43,20 +55,13 @@ def read_tensor(place: Place, proto: onnx.TensorProto, *, finite: bool = True) -
         raise place.fault(rules.UNSUPPORTED_OP, message)
     if len(shape) > limits.MOST_AXES or any(n < 0 for n in shape):
         raise place.damaged(f"`{name}` has shape {shape[: limits.MOST_AXES]}")
-    wide = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(proto.data_type)).itemsize
-    external = proto.data_location == onnx.TensorProto.EXTERNAL
-    if external:
-        raw = _outside(place, proto, math.prod(shape) * wide)
-        array = np.frombuffer(raw, onnx.helper.tensor_dtype_to_np_dtype(proto.data_type))
-        array = array.reshape(shape)
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(proto.data_type))
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        array = _outside(place, proto, math.prod(shape), kind).reshape(shape)
     else:
-        _check_stored(place, proto, name, math.prod(shape), wide)
+        _check_stored(place, proto, name, math.prod(shape), kind.itemsize)
         array = _decoded(place, proto, name)
-    tensor = _as_tensor(array)
-    if finite and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-        message = f"`{name}` has numbers that are infinite or none"
-        raise place.fault(rules.NOT_FINITE, message)
-    return tensor
+    return _as_tensor(array)
 
 
 def _check_stored(place: Place, proto: Any, name: str, wanted: int, wide: int) -> None:
@@ -81,12 +86,12 @@ def _decoded(place: Place, proto: onnx.TensorProto, name: str) -> Any:
 def _as_tensor(array: Any) -> Tensor:
     if array.dtype.itemsize == 2 and array.dtype.kind not in "iu":
         array = array.astype(np.float32)
-    return torch.from_numpy(np.array(array, order="C"))
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
 
 
-def _outside(place: Place, proto: onnx.TensorProto, size: int) -> bytes:
-    """Return the bytes of a tensor that stands in another file of the same folder."""
-    name = short(proto.name)
+def _outside(place: Place, proto: onnx.TensorProto, count: int, kind: np.dtype[Any]) -> Array:
+    """Return the values of a tensor that stands in another file of the same folder."""
+    name, size = short(proto.name), count * kind.itemsize
     given = {each.key: each.value for each in proto.external_data}
     try:
         start, length = int(given.get("offset", "0")), int(given.get("length", str(size)))
@@ -100,11 +105,25 @@ def _outside(place: Place, proto: onnx.TensorProto, size: int) -> bytes:
                 f"`{name}` wants {size:,} bytes from {start:,} on, `{file.name}` has {there:,}"
             )
             raise place.damaged(message)
-        with file.open("rb") as opened:
-            opened.seek(start)
-            return opened.read(length)
+        _hold_taken(place, file, there, size)
+        array = np.fromfile(file, kind, count, offset=start)
     except OSError as error:
         raise place.damaged(f"`{file.name}` cannot be read: {error.strerror}") from error
+    if len(array) != count:
+        raise place.damaged(f"`{file.name}` ends too early")
+    return array
+
+
+def _hold_taken(place: Place, file: Path, there: int, size: int) -> None:
+    """Hold what all tensors together take from other files against what stands in those."""
+    outside = place.outside
+    outside.stored[file.name] = there
+    outside.taken += size
+    stored = sum(outside.stored.values())
+    if outside.taken > min(limits.MOST_OUTSIDE, limits.SHARED * stored):
+        files = ", ".join(f"`{short(name)}`" for name in list(outside.stored)[:3])
+        message = f"takes {outside.taken:,} bytes from {files}, where {stored:,} bytes are stored"
+        raise place.too_large(message)
 
 
 def _beside(place: Place, location: str, name: str) -> Path:

@@ -297,6 +297,70 @@ def test_data_beside_the_file_are_read(sound: onnx.ModelProto, saved: Save, tmp_
     assert plain == moved
 
 
+def referring(sound: onnx.ModelProto, ranges: list[tuple[int, int]]) -> onnx.ModelProto:
+    """A model with one more weight for each range of bytes of the file ``data``."""
+    for number, (start, length) in enumerate(ranges):
+        made = TensorProto(name=f"w{number}", data_type=TensorProto.FLOAT, dims=[length // 4])
+        made.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", "data"), ("offset", str(start)), ("length", str(length))):
+            made.external_data.add(key=key, value=value)
+        sound.graph.initializer.append(made)
+    return sound
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [(0, 64 * MIB)] * 400,
+        [(4 * i, 63 * MIB) for i in range(400)],
+        [(0, 64 * MIB), *((4 * i, 4 * i + 4096) for i in range(1, 20_000))],
+    ],
+    ids=["the same", "overlapping", "many"],
+)
+def test_tensors_that_share_their_data(
+    ranges: list[tuple[int, int]], sound: onnx.ModelProto, saved: Save, tmp_path: Path
+) -> None:
+    """Some 25 GiB are claimed, and 64 MiB stand in the file."""
+    with (tmp_path / "data").open("wb") as file:
+        file.truncate(64 * MIB)
+    code, message = refusal(saved(referring(sound, ranges)))
+    assert code == "SNN162"
+    assert message.endswith("bytes from `data`, where 67,108,864 bytes are stored")
+
+
+def test_data_that_are_mostly_holes(sound: onnx.ModelProto, saved: Save, tmp_path: Path) -> None:
+    """A file of 1 TiB that takes no place on the disk."""
+    with (tmp_path / "data").open("wb") as file:
+        file.truncate(1 << 40)
+    assert refusal(saved(referring(sound, [(0, 1 << 40)])))[0] == "SNN162"
+
+
+def test_weights_that_stand_in_one_place(unrolled: Make, saved: Save, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(np.ones(64, np.float32).tobytes())
+    tied = saved(referring(unrolled(T=2), [(0, 256)] * 2))
+    assert load_model(str(tied)).input_shape == (4,)
+    assert refusal(saved(referring(unrolled(T=2), [(0, 256)] * 3)))[0] == "SNN162"
+
+
+def test_what_is_read_again_takes_no_memory_again(sound: onnx.ModelProto, saved: Save) -> None:
+    """A constant of 16 MiB in a function that is called a thousand times."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("net", 1)]
+    weight = numpy_helper.from_array(np.ones((2**20, 4), np.float32), "wide")
+    body = [
+        helper.make_node("Constant", [], ["w"], value=weight),
+        helper.make_node("Gemm", ["i", "w"], ["o"], transB=1),
+    ]
+    sound.functions.append(helper.make_function("net", "F", ["i"], ["o"], body, opsets))
+    sound.opset_import.append(opsets[1])
+    for i in range(1000):
+        sound.graph.node.insert(0, helper.make_node("F", ["x"], [f"f{i}"], domain="net"))
+    sound.graph.node.append(helper.make_node("Evil", ["x"], ["z"], "end"))
+    assert refusal(saved(sound))[0] == "SNN122"
+
+
 def test_names_of_any_length_and_kind(sound: onnx.ModelProto, saved: Save) -> None:
     name = "\x1b[31m\n" + "n" * 100_000
     sound.graph.node.insert(0, helper.make_node("Evil", ["x"], ["z"], name))
