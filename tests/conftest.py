@@ -22,9 +22,8 @@ class RandomNetwork:
     and of spikes, currents that last, pools, attention, tokens and maps, scales, constants.
     """
 
-    B = 2
-
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, samples: int = 2) -> None:
+        self.B = samples
         self.dice = Random(seed)  # noqa: S311
         self.numbers = np.random.default_rng(seed)
         self.ops: list[Op] = []
@@ -264,9 +263,9 @@ def events() -> Callable[..., Array]:
 
 
 @pytest.fixture(scope="session")
-def random_network() -> Callable[[int], Graph]:
-    """A spiking network on the tensor level for each seed."""
-    return lambda seed: RandomNetwork(seed).build()
+def random_network() -> Callable[..., Graph]:
+    """A spiking network on the tensor level for each seed, of two samples or of as many as said."""
+    return lambda seed, samples=2: RandomNetwork(seed, samples).build()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,9 @@ from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.prepare import quiet
 from snncc.frontends.readers import Asked
 from snncc.frontends.rules_of_exchange import UNREADABLE_EXCHANGE
+from snncc.frontends.samples import of_samples
 from snncc.frontends.torch_export import BATCH, import_module, import_program
+from snncc.ir.graph import Graph, IRError
 from snncc.ir.ops import Input
 
 CALLED = "the exported program"
@@ -48,8 +50,22 @@ def read_exported(path: Path, asked: Asked) -> Model:
     else:
         imported = import_module(_module_of(program), _example(path, sizes, asked))
     shape = cast(Input, imported.graph.of_kind("input")[0]).shape
-    origin = ReadGraph(imported.graph, CALLED)
+    origin = ReadGraph(_of_several(path, imported.graph, shape[0]), CALLED, imported.graph)
     return Model(origin, shape[1:], path.stem, notes=imported.diagnostics)
+
+
+def _of_several(path: Path, graph: Graph, samples: int) -> Graph:
+    """Return the graph of a program that was exported with one sample as that of several."""
+    if samples != 1 or graph.of_kind("foreign"):
+        return graph
+    try:
+        return of_samples(graph, BATCH)
+    except IRError as error:
+        message = (
+            f"the program was exported with one sample, and for more it means nothing: {error}"
+        )
+        hint = f"export it with an example of {BATCH} samples"
+        raise fault(rules.UNSUPPORTED_OP, path, message, hint) from error
 
 
 def _check_archive(path: Path) -> None:

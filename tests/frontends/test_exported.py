@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snncc.artefact import read_artefact
 from snncc.cli.guard import guarded
-from snncc.compiler import Checked, check_model, compile_checked
+from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.load import load_model
+from snncc.execute.executor import Executor
+from snncc.frontends.load import from_module, load_model
 from snncc.frontends.prepare import prepared
+from snncc.ir.graph import Array
 from snncc.models.neuron import LIF
 from snncc.targets.load import load_target
 
@@ -73,10 +79,97 @@ def test_unrolled_neurons_come_back(
     assert_is(judged(saved(net, tmp_path / "net.pt2", samples, dynamic=dynamic)), net)
 
 
-def test_our_own_operator_is_read(net: nn.Module, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("samples", "dynamic"), [(1, False), (2, False), pytest.param(3, True, marks=pytest.mark.slow)]
+)
+def test_our_own_operator_is_read(
+    samples: int, dynamic: bool, net: nn.Module, tmp_path: Path
+) -> None:
     with prepared(net):
-        path = saved(net, tmp_path / "net.pt2", 2)
+        path = saved(net, tmp_path / "net.pt2", samples, dynamic=dynamic)
     assert_is(judged(path), net)
+
+
+def integers(compiled: Compiled) -> list[tuple[str, bytes]]:
+    """Every stored number of the integers, op by op."""
+    graph = compiled.integer
+    return [
+        (op.kind, np.asarray(graph.weights[name]).tobytes())
+        for op in graph.ops
+        for name in op.weight_names
+    ]
+
+
+def spikes(compiled: Compiled, x: Array) -> list[bytes]:
+    """Every spike of every layer."""
+    neurons = [op.name for op in compiled.integer.of_kind("integer_neuron")]
+    done = Executor(compiled.integer).run(x, keep=neurons)
+    assert any(done.values[name].any() for name in neurons)
+    return [done.values[name].tobytes() for name in neurons]
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("own", [True, False], ids=["operator", "unrolled"])
+def test_verdict_integers_and_spikes_are_the_modules(
+    own: bool, samples: int, net: nn.Module, tmp_path: Path
+) -> None:
+    with prepared(net) if own else nullcontext():
+        path = saved(net, tmp_path / "net.pt2", samples)
+    x = np.random.default_rng(0).random((16, 8))
+    theirs = judged(path)
+    ours = check_model(from_module(net, torch.zeros(2, 8)))
+    assert [(v.path, v.kind, v.verdict, v.domains) for v in theirs.verdicts] == [
+        (v.path, v.kind, v.verdict, v.domains) for v in ours.verdicts
+    ]
+    made = [
+        compile_checked(each, target=load_target("loihi2"), calibration=x)
+        for each in (ours, theirs)
+    ]
+    assert integers(made[0]) == integers(made[1])
+    assert spikes(made[0], x) == spikes(made[1], x)
+    answers = [Executor(each.integer).run(x).output for each in made]
+    assert answers[0].shape == (16, 3)
+    assert np.array_equal(answers[0], answers[1])
+
+
+@pytest.mark.slow
+def test_a_process_that_knows_nothing_of_the_operator_reads_it(
+    net: nn.Module, tmp_path: Path
+) -> None:
+    with prepared(net):
+        path = saved(net, tmp_path / "net.pt2", 1)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((16, 8)))
+    commands = (
+        ["check", path, "--trust-pickle"],
+        ["compile", path, "--trust-pickle", "--target", "loihi2", "--data",
+         str(tmp_path / "data.npz"), "-o", str(tmp_path / "build")],
+    )  # fmt: skip
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "snncc", *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    graph = read_artefact(tmp_path / "build").integer
+    x = np.random.default_rng(0).random((16, 8))
+    ours = compile_checked(
+        check_model(from_module(net, torch.zeros(2, 8))), target=load_target("loihi2"),
+        calibration=x,
+    )  # fmt: skip
+    assert np.array_equal(Executor(graph).run(x).output, Executor(ours.integer).run(x).output)
+
+
+def test_one_sample_that_is_taken_for_an_axis(tmp_path: Path) -> None:
+    """The mean over the batch is nothing of one sample, and mixes two."""
+
+    class Mixing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(0, keepdim=True)
+
+    path = saved(Mixing(), tmp_path / "net.pt2", 1)
+    with pytest.raises(SnnccError, match="exported with one sample, and for more") as caught:
+        load_model(path, trust_pickle=True)
+    (found,) = caught.value.diagnostics
+    assert (found.rule.code, found.hint) == ("SNN122", "export it with an example of 2 samples")
 
 
 def test_nothing_is_run_unless_the_user_says_so(

@@ -13,6 +13,7 @@ from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
 from snncc.frontends.onnx.tensors import read_tensor
+from snncc.frontends.samples import stated_shape
 from snncc.ir.graph import Shape
 from snncc.ir.inference import broadcast_shape
 
@@ -82,44 +83,13 @@ def _reshape(c: Importer, node: Node, x: Inputs) -> Any:
 
 
 def _reshaped(c: Importer, x: Value, before: Shape, wanted: list[int]) -> Any:
-    """Return ``x`` under another shape, -1 for what is left; see ``_with_samples``."""
+    """Return ``x`` under another shape, -1 for what is left; see ``stated_shape``."""
     known = math.prod(n for n in wanted if n != -1)
     if -1 in wanted and known and before != x.shape:
         wanted = [math.prod(before) // known if n == -1 else n for n in wanted]
     if before != x.shape:
-        wanted = _with_samples(before, x.shape, wanted)
+        wanted = stated_shape(before, x.shape, wanted)
     return c.aten("reshape", x, wanted)
-
-
-def _with_samples(before: Shape, now: Shape, wanted: list[int]) -> list[int]:
-    """Return a shape that the file states for one sample as it is for as many as there are.
-
-    The batch stands behind the places of the axes in front of it. The axis of ``wanted`` that
-    begins there, if it has one place, is the batch; else, or where the axes from there on are those
-    behind the batch, it has been flattened into the axis in front of it (``[T * B]``).
-    """
-    grown = [i for i, (n, m) in enumerate(zip(before, now, strict=False)) if n != m]
-    if len(grown) != 1 or len(before) != len(now) or not wanted:
-        return wanted
-    ahead, behind = math.prod(before[: grown[0] + 1]), list(before[grown[0] + 1 :])
-    samples = now[grown[0]] // before[grown[0]]
-    at = _place_of_batch(wanted, ahead, behind)
-    return [*wanted[:at], wanted[at] * samples, *wanted[at + 1 :]]
-
-
-def _place_of_batch(wanted: list[int], ahead: int, behind: list[int]) -> int:
-    front = 1
-    for i, n in enumerate(wanted):
-        if front == ahead:
-            last = len(wanted) - len(behind) - 1
-            if last >= i and math.prod(wanted[i : last + 1]) == 1 and wanted[last + 1 :] == behind:
-                return last
-            flattened = n != 1 or wanted[i:] == behind
-            return i - 1 if flattened and i > 0 else i
-        if front * n > ahead:
-            return i
-        front *= n
-    return len(wanted) - 1
 
 
 def _flatten(c: Importer, node: Node, x: Inputs) -> Any:

@@ -18,7 +18,6 @@ from snncc.execute.agreement import agreement
 from snncc.execute.executor import Executor
 from snncc.frontends.load import load_model
 from snncc.frontends.onnx.operators import decimal
-from snncc.frontends.onnx.views import _with_samples
 from snncc.ir.graph import Array
 from snncc.ir.ops import Neuron
 from snncc.targets.load import load_target
@@ -213,24 +212,6 @@ def test_a_second_answer_is_left_out_and_told(saved: Save, unrolled: Make) -> No
     assert "2 tensors are returned; all but the first are left out" in {
         d.message for d in checked.diagnostics
     }
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "wanted", "made"),
-    [
-        ((4, 1, 1, 16, 16), (4, 2, 1, 16, 16), [4, 1, 16, 16], [8, 1, 16, 16]),
-        ((4, 8, 16, 16), (8, 8, 16, 16), [4, 1, 8, 16, 16], [4, 2, 8, 16, 16]),
-        ((4, 8, 16, 16), (8, 8, 16, 16), [4, 1, 8, 256], [4, 2, 8, 256]),
-        ((1, 8, 4, 4), (2, 8, 4, 4), [1, 128], [2, 128]),
-        ((1, 4, 8), (2, 4, 8), [1, 1, 4, 8], [1, 2, 4, 8]),
-        ((4, 1, 64, 8), (4, 2, 64, 8), [4, 64, 8], [8, 64, 8]),
-        ((1, 64, 32), (2, 64, 32), [64, 32], [128, 32]),
-    ],
-)
-def test_shapes_of_one_sample_become_those_of_two(
-    before: tuple[int, ...], now: tuple[int, ...], wanted: list[int], made: list[int]
-) -> None:
-    assert _with_samples(before, now, wanted) == made
 
 
 def test_an_attribute_is_the_decimal_that_was_written() -> None:
