@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from snncc.cli.guard import guarded
+
 FILES = 10_000
 GIBIBYTES = 8
 """Of address space, most of which torch's libraries take."""
 
 PROGRAM = """
-import contextlib, io, random, resource, signal, sys
+import contextlib, io, random, re, resource, signal, sys
 from pathlib import Path
 
 import onnx
@@ -30,6 +32,10 @@ NUMBERS = (-1, 0, 1, 2, 3, 7, 2**20, 2**31, 2**40, 2**62, -2**63)
 NAMES = ("", "x", "y", "v1", "fc1.weight", "Loop", "If", "Scan", "Conv", "Reshape", "Expand",
          "ConstantOfShape", "Gather", "Range", "Tile", "Pad", "Softmax", "MatMul", "Squeeze",
          "Slice", "Split", "Concat", "Transpose", "Flatten", "Einsum", "LSTM", "Evil")
+
+
+WORDS = ("nan", "inf", "1e999", "None", "True", "()", "(-1,)", "'w'", "real", "spike", "pad",
+         "thermometer", "repeat", "delay", "matmul", "sum", "soft", "x" * 999, chr(0))
 
 
 def bytes_changed(dice):
@@ -53,8 +59,31 @@ def bytes_changed(dice):
 def fields_changed(dice):
     model = onnx.ModelProto.FromString(whole)
     for _ in range(dice.choice((1, 1, 2, 3))):
-        change(model.graph, dice)
+        if model.metadata_props and dice.random() < 0.5:
+            said = dice.choice((dice.choice(model.metadata_props), model.metadata_props[0]))
+            said.value = text_changed(dice, said.value)
+        else:
+            change(model.graph, dice)
     return model.SerializeToString()
+
+
+def text_changed(dice, text):
+    words = re.split(r"(\\W+)", text)
+    at = dice.randrange(len(words))
+    how = dice.random()
+    if how < 0.3:
+        words[at] = str(dice.choice(NUMBERS))
+    elif how < 0.6:
+        words[at] = dice.choice(words)
+    elif how < 0.7:
+        words[at] = dice.choice(WORDS)
+    elif how < 0.8:
+        del words[at]
+    else:
+        lines = text.splitlines(keepends=True)
+        lines.insert(dice.randrange(len(lines) + 1), dice.choice(lines or ["x"]))
+        return "".join(lines)
+    return "".join(words)
 
 
 def change(graph, dice):
@@ -116,17 +145,31 @@ def fuzz(count: int, start: Path, place: Path) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture
-def start(saved: Callable[..., Path], unrolled: Callable[..., Any]) -> Path:
+def floats(saved: Callable[..., Path], unrolled: Callable[..., Any]) -> Path:
     return saved(unrolled(T=2))
 
 
-def test_some_damaged_files_are_refused(start: Path, tmp_path: Path) -> None:
-    done = fuzz(40, start, tmp_path / "damaged.onnx")
+@pytest.fixture
+def integers(floats: Path, tmp_path: Path) -> Path:
+    """What snncc itself writes of the same network."""
+    path = tmp_path / "integers.onnx"
+    assert guarded(["convert", str(floats), str(path), "--target", "loihi2"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("kind", ["floats", "integers"])
+def test_some_damaged_files_are_refused(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    done = fuzz(40, request.getfixturevalue(kind), tmp_path / "damaged.onnx")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-def test_no_damaged_file_ends_in_a_traceback(start: Path, tmp_path: Path) -> None:
-    done = fuzz(FILES, start, tmp_path / "damaged.onnx")
+@pytest.mark.parametrize("kind", ["floats", "integers"])
+def test_no_damaged_file_ends_in_a_traceback(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    done = fuzz(FILES, request.getfixturevalue(kind), tmp_path / "damaged.onnx")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{FILES} files: ")
