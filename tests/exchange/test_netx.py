@@ -93,7 +93,7 @@ def flat() -> Graph:
 
 
 def lasting() -> Graph:
-    """Neurons whose currents last, of another decay each: behind a convolution, and behind a row."""
+    """Neurons whose currents last, behind a convolution and behind a row: another decay each."""
     weights = {
         "c.w": int8(6, 2, 3, 3), "n.t": RANDOM.integers(400, 2_000, (6, 1, 1)) * 64 + 1,
         "f.w": int8(10, 96), "f.b": np.zeros(10, np.int16),

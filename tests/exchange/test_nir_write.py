@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,10 @@ from snncc.compiler import check_model
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import hdf5, hdf5_child
 from snncc.frontends.load import from_module, load_model
+from snncc.ir import ops
 from snncc.ir.graph import Graph
 from snncc.ir.interpret import interpret
+from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.models.neuron import IF, LIF
 
 STEPS = 5
@@ -181,3 +184,110 @@ def test_what_nir_cannot_say_is_refused(
         write_nir(graph_of(network()), tmp_path / "net.nir")
     assert {d.rule.code for d in refused.value.diagnostics} == {"SNN180"}
     assert not (tmp_path / "net.nir").exists()
+
+
+def _by_equations(file: nir.NIRGraph, x: Any, dt: float = 1e-4) -> dict[str, Any]:
+    """The values of each node at each step by NIR's own equations, in Euler steps of ``dt``."""
+    state: dict[str, Any] = {}
+    made: dict[str, list[Any]] = {}
+    for frame in x:
+        values: dict[str, Any] = {}
+        for name in _in_order(file):
+            node, starts = file.nodes[name], [a for a, b in file.edges if b == name]
+            read = sum(values[start] for start in starts) if starts else frame
+            values[name] = _step(node, read, name, state, dt)
+            made.setdefault(name, []).append(values[name])
+    return {name: np.stack(each) for name, each in made.items()}
+
+
+def _in_order(file: nir.NIRGraph) -> list[str]:
+    done: list[str] = []
+    while len(done) < len(file.nodes):
+        done += [
+            name
+            for name in file.nodes
+            if name not in done and all(a in done for a, b in file.edges if b == name)
+        ]
+    return done
+
+
+def _step(node: Any, x: Any, name: str, state: dict[str, Any], dt: float) -> Any:
+    kind = type(node).__name__
+    if kind == "Conv2d":
+        given, weight, bias = (
+            torch.from_numpy(np.asarray(a, np.float64)) for a in (x, node.weight, node.bias)
+        )
+        padding = [int(n) for n in node.padding]
+        return nn.functional.conv2d(given, weight, bias, padding=padding).numpy()
+    if kind == "Affine":
+        return x @ node.weight.T.astype(np.float64) + node.bias
+    if kind == "Flatten":
+        return x.reshape(len(x), -1)
+    if kind == "LI":
+        v = state.get(name, 0)
+        state[name] = v + dt / node.tau * (node.v_leak - v + node.r * x)
+        return state[name]
+    if kind not in ("CubaLIF", "LIF", "IF"):
+        return x
+    current, v = state.get(name, (0.0, 0.0))
+    if kind == "CubaLIF":
+        x = current = current + dt / node.tau_syn * (node.w_in * x - current)
+    if kind == "IF":
+        v = v + dt * node.r * x
+    else:
+        tau = node.tau_mem if kind == "CubaLIF" else node.tau
+        v = v + dt / tau * (node.v_leak - v + node.r * x)
+    spikes = v > node.v_threshold
+    state[name] = current, np.where(spikes, node.v_reset, v)
+    return spikes.astype(np.float64)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_currents_that_last(
+    lasting_network: Callable[..., Graph],
+    events: Callable[..., Any],
+    residual: bool,
+    tmp_path: Path,
+) -> None:
+    """A layer's own current is part of its neurons; one that meets others is an integrator."""
+    graph = lasting_network(residual=residual)
+    steps = (op for op in graph.ops if op.kind not in ("readout", "output"))
+    narrow = {n: np.asarray(w).astype(np.float32) for n, w in graph.weights.items()}
+    end = (
+        ops.Readout(name="sum", inputs=("s3",), steps=6),
+        ops.Output(name="y", inputs=("sum",)),
+    )
+    every = graph.replace([*(op for op in steps if op.name != "h"), *end], narrow)
+    write_nir(every, tmp_path / "net.nir")
+    file = nir.read(tmp_path / "net.nir")
+    kinds = {name: type(node).__name__ for name, node in file.nodes.items()}
+    assert kinds["s1"] == kinds["s3"] == "CubaLIF"
+    assert (kinds["s2"], kinds.get("i2")) == (("LIF", "LI") if residual else ("CubaLIF", None))
+    assert np.allclose(file.nodes["s1"].tau_syn, 4e-4)
+    assert np.allclose(file.nodes["s1"].w_in, 4)
+    x = events(0, 4).swapaxes(0, 1)
+    wanted, found = interpret(every, x), _by_equations(file, x)
+    for name in ("s1", "s2", "s3"):
+        assert 0.02 < wanted[name].mean() < 0.98
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_a_neuron_that_keeps_all_reads_an_integrator(tmp_path: Path) -> None:
+    made: tuple[Any, ...] = (
+        ops.Input(name="x", shape=(3,), varies=True),
+        SynapticCurrent(name="i", inputs=("x",), keep=0.75),
+        ops.Neuron(name="s", inputs=("i",), tau=None),
+        ops.Readout(name="sum", inputs=("s",), steps=STEPS),
+        ops.Output(name="y", inputs=("sum",)),
+    )
+    graph = Graph(made, {}, "step", STEPS)
+    write_nir(graph, tmp_path / "net.nir")
+    file = nir.read(tmp_path / "net.nir")
+    assert [type(file.nodes[n]).__name__ for n in ("i", "s")] == ["LI", "IF"]
+    x = np.random.default_rng(0).uniform(0, 0.6, (STEPS, 4, 3))
+    np.testing.assert_array_equal(_by_equations(file, x)["s"], interpret(graph, x)["s"])
+    endless = dataclasses.replace(made[1], keep=1.0)
+    with pytest.raises(SnnccError, match="a current that never fades") as refused:
+        write_nir(graph.replace([made[0], endless, *made[2:]]), tmp_path / "other.nir")
+    assert {d.rule.code for d in refused.value.diagnostics} == {"SNN180"}
+    assert not (tmp_path / "other.nir").exists()

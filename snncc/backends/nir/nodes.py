@@ -3,7 +3,9 @@
 A node of NIR reads the sum of the edges into it, so a residual sum of currents in front of neurons
 is no node but two edges. Time is in units of ``DT_S``, the 0.1 ms of snnTorch and SpikingJelly:
 ``tau`` time steps are ``tau DT_S`` seconds, and IF has ``r = 1 / DT_S``. NIR fires above the
-threshold; where snncc fires at it, the threshold written is the next smaller 32-bit float.
+threshold; where snncc fires at it, the threshold written is the next smaller 32-bit float. A
+current of which a step leaves ``keep`` has ``tau_syn = DT_S / (1 - keep)``, and as NIR multiplies
+what comes in by ``DT_S / tau_syn``, ``w_in`` is the inverse of that.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from snncc.backends.nir.rules import NIR_CANNOT_SAY
 from snncc.backends.refusals import Refusals
 from snncc.ir.graph import Array, Graph, Op, Shape
 from snncc.ir.ops import AvgPool, Conv, Input, Linear, Neuron, Output, Readout, Reshape, Scale
+from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.ir.timing import Timing, timings
 
 DT_S = 1e-4
@@ -123,7 +126,7 @@ class _Writer:
         if len(shapes) > 1:
             self.refuse(op, "a sum that broadcasts: edges of NIR have one shape")
         readers = {user.kind for user in self.graph.users[op.name]}
-        if readers - {"neuron", "add", "readout"}:
+        if readers - {"neuron", "synaptic_current", "add", "readout"}:
             what = "a sum of spikes that weights read" if readers & {"conv", "linear"} else "a sum"
             self.refuse(op, f"{what}: NIR adds where currents meet in neurons")
         self._sources[op.name] = tuple(s for i in op.inputs for s in self._sources.get(i, ()))
@@ -214,10 +217,37 @@ def _neuron(writer: _Writer, op: Op) -> Fields | None:
     if neuron.tau is None:
         return {"type": "IF", "r": np.full(shape, np.float32(1 / DT_S)), **common}
     gain = 1.0 if neuron.decay_input else neuron.tau
+    tau = np.full(shape, neuron.tau * DT_S)
+    common |= {"r": np.full(shape, gain), "v_leak": np.full(shape, np.float32(rest))}
+    before = writer.graph[op.inputs[0]]
+    if not _is_of_neurons(writer.graph, before):
+        return {"type": "LIF", "tau": tau, **common}
+    lost = 1 - cast(SynapticCurrent, before).keep
+    synapses = {"tau_syn": np.full(shape, DT_S / lost), "w_in": np.full(shape, 1 / lost)}
+    return {"type": "CubaLIF", "tau_mem": tau, **synapses, **common}
+
+
+def _current(writer: _Writer, op: Op) -> Fields | None:
+    """A current that lasts is part of the neurons that alone read it, else an integrator."""
+    lost = 1 - cast(SynapticCurrent, op).keep
+    if lost == 0:
+        writer.refuse(op, "a current that never fades: NIR's have a time constant")
+        return None
+    if _is_of_neurons(writer.graph, op):
+        writer.alias(op)
+        return None
+    shape = writer.shape(op.name)
     return {
-        "type": "LIF", "tau": np.full(shape, neuron.tau * DT_S), "r": np.full(shape, gain),
-        "v_leak": np.full(shape, np.float32(rest)), **common,
+        "type": "LI", "tau": np.full(shape, DT_S / lost), "r": np.full(shape, 1 / lost),
+        "v_leak": np.zeros(shape, np.float32),
     }  # fmt: skip
+
+
+def _is_of_neurons(graph: Graph, op: Op) -> bool:
+    """Whether a value is a current that one layer of leaky neurons reads and nothing else."""
+    readers = graph.users[op.name]
+    leaky = [each for each in readers if isinstance(each, Neuron) and each.tau is not None]
+    return op.kind == "synaptic_current" and len(readers) == len(leaky) == 1
 
 
 def _unlike(neuron: Neuron) -> Iterator[str]:
@@ -263,6 +293,7 @@ _NODES: Mapping[str, Callable[[_Writer, Op], Fields | None]] = {
     "conv": _conv,
     "linear": _linear,
     "neuron": _neuron,
+    "synaptic_current": _current,
     "avg_pool": _avg_pool,
     "reshape": _reshape,
 }

@@ -11,11 +11,11 @@ NIR_CANNOT_SAY = rule(
     """
     Something in the step graph has no form in NIR, so no file is written.
 
-    NIR has convolutions, linear layers, IF and LIF neurons with a reset to a value, sum and average
-    pools, flatten, and sums of edges into one node. It has no product of two computed values (so no
-    attention), no max-pool, no concatenation, no reset that takes the threshold off, no neuron that
-    fires more than one spike, and no layer behind the sum over time. Batch norms and scales are
-    folded first.
+    NIR has convolutions, linear layers, IF and LIF neurons with a reset to a value, synaptic
+    currents with a time constant, sum and average pools, flatten, and sums of edges into one node.
+    It has no product of two computed values (so no attention), no max-pool, no concatenation,
+    no reset that takes the threshold off, no neuron that fires more than one spike, and no layer
+    behind the sum over time. Batch norms and scales are folded first.
 
     Fails, for attention multiplies spikes with spikes:
 
