@@ -9,6 +9,8 @@ from snncc.backends.report.page.network import Finding, Layer, Node, Product
 from snncc.backends.report.page.words import mj, percent_of
 from snncc.backends.report.table import si
 from snncc.ir.graph import Graph, Op
+from snncc.ir.memory import STATEFUL
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent, SynapticCurrent
 from snncc.passes.spike_causes import shown
 
 MOVES = (
@@ -128,7 +130,7 @@ class _Known:
         """Return a word for the colour of an op."""
         product = self.products.get(op.name)
         if product is None:
-            return "neuron" if op.kind == "neuron" else "other"
+            return "neuron" if op.kind in STATEFUL else "other"
         if product.driven:
             return "spike"
         return product.role or product.verdict.replace("multi-level", "counts")
@@ -159,6 +161,7 @@ class _Known:
             yield "in the chip's integers", shown(self.integer.type_of(op.name).domain)
         yield from self._product(op)
         yield from self._neurons(op)
+        yield from self._current(op)
         yield "source line", op.source.place or "unknown"
         if op.source.merged:
             yield "merged with", ", ".join(op.source.merged)
@@ -177,6 +180,14 @@ class _Known:
             yield "operations of a sample", f"{si(product.synaptic_ops)} (counted)"
         for model, cost in (product.energy_mj or {}).items():
             yield "energy of a sample", f"{mj(cost)} ({model})"
+
+    def _current(self, op: Op) -> Iterator[tuple[str, str]]:
+        if not isinstance(op, SynapticCurrent):
+            return
+        yield "left of it after a step", percent_of(op.keep)
+        whole = self.integer.by_name.get(op.name)
+        if isinstance(whole, IntegerCurrent):
+            yield "loses on the chip", f"{whole.decay} of {1 << DECAY_BITS} in a step"
 
     def _neurons(self, op: Op) -> Iterator[tuple[str, str]]:
         layer = self.layers.get(op.name)
