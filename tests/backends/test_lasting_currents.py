@@ -82,8 +82,8 @@ def test_the_pipeline_fires_the_same_spikes(folder: Path, events: Events, backen
     if backend == "lava":
         pytest.importorskip("lava.magma")
     done = simulate(
-        read_artefact(folder), Dataset(events(4)), backend=backend, check=True,
-        clocked=True,  # type: ignore[arg-type]
+        read_artefact(folder), Dataset(events(4)), check=True, clocked=True,
+        backend=backend,  # type: ignore[arg-type]
     )  # fmt: skip
     assert done.verified
 
