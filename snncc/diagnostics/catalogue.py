@@ -32,7 +32,6 @@ RULE_MODULES = (
     "snncc.frontends.rules_of_tracing",
     "snncc.mapping.rules",
     "snncc.passes.base",
-    "snncc.passes.quantize",
     "snncc.passes.rules",
     "snncc.passes.rules_of_calls",
     "snncc.passes.rules_of_compiling",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from snncc.diagnostics.core import Diagnostic
 from snncc.execute.executor import Executor
 from snncc.execute.measure import run_floats
+from snncc.execute.pipelined import run_pipelined
 from snncc.execute.quality import compare
 from snncc.ir import domain as dom
 from snncc.ir import ops
@@ -24,6 +25,7 @@ from snncc.ir.interpret import interpret
 from snncc.ir.sites import Sites
 from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
 from snncc.ir.text import dump
+from snncc.passes.balance_delays import pipelined
 from snncc.passes.base import run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes
@@ -32,6 +34,8 @@ from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Calibration, LayerScales, Quantize
+from snncc.passes.roll_levels import RollLevels
+from snncc.passes.unroll_levels import UnrollLevels
 from snncc.targets.facts import Fact
 from snncc.targets.load import Target, load_target
 
@@ -421,3 +425,39 @@ def _in_torch(graph: Graph, x: torch.Tensor) -> torch.Tensor:
         s3 = fire(2, s2.flatten(1) @ weight["c.w"].T + weight["c.b"])
         total = total + s3 @ weight["h.w"].T + weight["h.b"]
     return total
+
+
+def test_counts_in_substeps_reach_the_current_as_one_sum() -> None:
+    """What a current keeps is of whole time steps: sub-steps are added before."""
+    counts = {"threshold": "levels", "unit": "unit", "levels": 3, "reset": "soft"}
+    graph = integers(
+        linear("l", "x"), keeps("i", "l", 410),
+        op(ops.IntegerNeuron, "s", "i", decay=2048, shift=0, **counts),
+        linear("m", "s"), keeps("j", "m"), fires("z", "j"),
+        levels=np.array([20, 60, 100])[:, None], unit=np.array(40),
+    )  # fmt: skip
+    unrolled = UnrollLevels().run(graph).graph
+    assert unrolled.of_kind("thermometer")
+    x = np.random.default_rng(0).integers(0, 2, (4, 5, 4)).astype(np.float64)
+    wanted = interpret(graph, x)
+    assert wanted["s"].max() > 1
+    for name, value in interpret(unrolled, x).items():
+        assert name not in wanted or np.array_equal(value, wanted[name])
+    rolled = RollLevels().run(unrolled).graph
+    assert [o.kind for o in rolled.of_kind("integer_current")] == ["integer_current"] * 2
+    assert not rolled.of_kind("thermometer")
+    for each in (graph, unrolled, rolled):
+        late = pipelined(each, CHIP)
+        found = run_pipelined(late, x, ["i", "s", "j", "z"])
+        assert all(np.array_equal(value, wanted[name]) for name, value in found.items())
+
+
+def test_weights_that_read_a_current_have_an_integer_form() -> None:
+    """Not spike-driven, but compiled where it is allowed."""
+    graph = graph_of(
+        linear("l", "x"), kept("i", "l", 0.5), linear("m", "i"), op(ops.Neuron, "z", "m")
+    )
+    data = np.random.default_rng(0).uniform(0, 1, (4, 5, 3, 4))
+    integer, _, _ = quantized(graph, data)
+    quality = compare(run_floats(graph, data), integer, data).quality
+    assert quality.layers["z"].equal_spikes > 0.95
