@@ -13,7 +13,7 @@ from snncc.execute.block import Seen
 from snncc.execute.executor import Executor
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.io import input_varies
-from snncc.ir.memory import neuron_step
+from snncc.ir.memory import grain_of, neuron_step
 from snncc.ir.ops import Neuron
 
 NEAR = 1e-6
@@ -54,7 +54,7 @@ def agreement(
         if _comparable(spikes.get(op.source.module, ()), samples, graph, op)
         for shape in (graph.type_of(op.name).shape,)
     }
-    compared = _Compared(theirs)
+    compared = _Compared(graph, theirs)
     answer = Executor(graph).run(x, observe=compared.observe).output
     unmatched = tuple(op.source.module for op in neurons if op.name not in theirs)
     error = float(np.abs(answer.reshape(output.shape) - output).max())
@@ -71,6 +71,7 @@ def _comparable(recorded: Sequence[Array], samples: int, graph: Graph, op: Neuro
 class _Compared:
     """Spikes of each layer, ``[T, B, *shape]``, held to a run block by block."""
 
+    graph: Graph
     theirs: Mapping[str, Array]
     start: int = 0
     differing: int = 0
@@ -83,15 +84,16 @@ class _Compared:
             apart = seen.result != mine
             self.differing += int(apart.sum())
             if apart.any():
-                near = _near_threshold(cast(Neuron, op), seen.inputs[0])
+                neuron = cast(Neuron, op)
+                near = _near_threshold(neuron, seen.inputs[0], grain_of(neuron, self.graph))
                 self.ties += int((apart & near).sum())
         if op.kind == "output":
             self.start += seen.samples
 
 
-def _near_threshold(op: Neuron, current: Array) -> Array:
+def _near_threshold(op: Neuron, current: Array, grain: Array | None) -> Array:
     state, near = None, []
     for x in current:
-        _, potential, state = neuron_step(op, x, state)
+        _, potential, state = neuron_step(op, x, state, grain)
         near.append(np.abs(potential - op.v_threshold) <= NEAR * abs(op.v_threshold))
     return np.stack(near)

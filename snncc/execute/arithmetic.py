@@ -16,6 +16,7 @@ from snncc.execute.values import Product, Sum, Value, width
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.interpret import read_input, write_output
+from snncc.ir.memory import step
 from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, MaxPool, Neuron, Output
 from snncc.ir.semantics import apply, is_integral
 from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
@@ -96,12 +97,27 @@ def _integer_neuron(block: Block, op: Op) -> Value:
 
 def _neuron(block: Block, op: Op) -> Value:
     neuron, x = cast(Neuron, op), block.settled(op.inputs[0])
+    if neuron.grain is not None and neuron.tau is not None:
+        return _step_by_step(block, neuron, x)
     floats = x if x.dtype.kind == "f" else x.astype(np.float64)
     order = order_of(floats)
     spikes, fired, active = real_neurons.fire(neuron, flat(floats, order), block.graph.steps)
     block.firing[op.name] = Firing(fired, active)
     counts = shaped(spikes, x.shape[2:], order)
     return counts if neuron.norm == 1.0 else counts / neuron.norm
+
+
+def _step_by_step(block: Block, op: Neuron, x: Array) -> Value:
+    """Return the spikes of neurons whose leak rounds, as the interpreter computes them."""
+    state, results = None, []
+    for received in np.broadcast_to(x, (block.graph.steps, *x.shape[1:])):
+        result, state = step(op, block.graph, received, state)
+        results.append(result)
+    spikes = np.stack(results)
+    places = tuple(range(2, spikes.ndim))
+    active = np.broadcast_to((x != 0).sum(axis=places), spikes.shape[:2])
+    block.firing[op.name] = Firing((spikes != 0).sum(axis=places), active)
+    return spikes
 
 
 def _integer_current(block: Block, op: Op) -> Value:

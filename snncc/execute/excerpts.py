@@ -14,7 +14,7 @@ import numpy as np
 
 from snncc.execute.block import Seen
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.memory import integer_neuron_step, neuron_step, neuron_weights
+from snncc.ir.memory import grain_of, integer_neuron_step, neuron_step, neuron_weights
 from snncc.ir.ops import IntegerNeuron, Neuron
 
 SAMPLES = 4
@@ -100,8 +100,11 @@ def _potentials(
     state = None
     if isinstance(op, Neuron):
         first = op.v_threshold if op.levels == 1 else op.v_threshold / 2
+        grain = grain_of(op, graph)
+        if grain is not None:
+            grain = _chosen(np.broadcast_to(grain, graph.type_of(op.name).shape), places, 0)
         for current in currents:
-            _, potential, state = neuron_step(op, current.astype(np.float64), state)
+            _, potential, state = neuron_step(op, current.astype(np.float64), state, grain)
             yield np.floor(potential * PER_THRESHOLD / first)
         return
     shape = graph.type_of(op.name).shape

@@ -21,15 +21,20 @@ def shift_toward_zero(x: Array, bits: int) -> Array:
     return np.sign(x) * (np.abs(x) >> bits)
 
 
-def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Array]:
+def neuron_step(
+    op: Neuron, x: Array, v: Array | None, grain: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Return (result, membrane potential at the compare, state after) of one time step.
 
-    ``v`` is the state before, None at the start. Equations in ``ops.Neuron``.
+    ``v`` is the state before, None at the start; ``grain`` is the op's weight. Equations in
+    ``ops.Neuron``.
     """
     rest = op.v_reset or 0.0
     before = np.full_like(x, rest) if v is None else v
     if op.tau is None:
         h = before + x
+    elif grain is not None:
+        h = _leaked(op, before, grain) + x
     elif op.decay_input:
         h = before + (x - (before - rest)) / op.tau
     else:
@@ -37,6 +42,16 @@ def neuron_step(op: Neuron, x: Array, v: Array | None) -> tuple[Array, Array, Ar
     spikes = _fire(op, h)
     after = np.where(spikes > 0, rest, h) if op.v_reset is not None else h - op.taken * spikes
     return spikes if op.norm == 1.0 else spikes / op.norm, h, after
+
+
+def _leaked(op: Neuron, v: Array, grain: Array) -> Array:
+    """Return what the leak leaves of ``v``, a multiple of ``grain``: the next one toward zero.
+
+    Multiples are integers below 2**40, so that their product is exact.
+    """
+    kept = op.kept
+    left: Array = np.trunc(np.rint(v / grain) * kept.numerator / kept.denominator) * grain
+    return left
 
 
 def count_type(levels: int) -> type[np.signedinteger[Any]]:
@@ -92,6 +107,11 @@ def neuron_weights(op: IntegerNeuron, graph: Graph) -> tuple[Array, Array | None
     return cast(Array, graph.weights[op.threshold]), unit
 
 
+def grain_of(op: Neuron, graph: Graph) -> Array | None:
+    """Return the grain of a neuron layer; None where its potentials are real numbers."""
+    return None if op.grain is None else cast(Array, graph.weights[op.grain])
+
+
 def step(op: Op, graph: Graph, x: Array, state: Array | None) -> tuple[Array, Array]:
     """Return (result, state after) of one time step of an op of ``STATEFUL``.
 
@@ -101,7 +121,7 @@ def step(op: Op, graph: Graph, x: Array, state: Array | None) -> tuple[Array, Ar
 
 
 def _neuron(op: Any, graph: Graph, x: Array, state: Array | None) -> tuple[Array, Array]:
-    spikes, _, after = neuron_step(op, x.astype(np.float64), state)
+    spikes, _, after = neuron_step(op, x.astype(np.float64), state, grain_of(op, graph))
     return spikes, after
 
 

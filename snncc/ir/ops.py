@@ -19,7 +19,7 @@ from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 from snncc.ir.pad import Pad
 from snncc.ir.substeps import Thermometer
-from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
+from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent, SynapticCurrent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +158,14 @@ class Neuron(Op):
     ``r``.
     With ``levels`` L > 1 (integer firing) ``S = round(clip(H / v_threshold, 0, L))``, rounded
     ``half_even`` or ``half_up``, and the result is ``S / norm``.
+    With ``grain`` potentials lie on its multiples, as in a chip's integers: what the leak leaves,
+    ``V - V / tau``, is rounded toward zero to one. It is an array that broadcasts to a step;
+    ``2**places`` of it are a count of the current that the neurons were made for.
     On the tensor level axis 0 is time.
     """
 
     kind = "neuron"
+    weight_fields: ClassVar[tuple[str, ...]] = ("grain",)
     tau: float | None = 2.0
     decay_input: bool = True
     v_threshold: float = 1.0
@@ -171,6 +175,15 @@ class Neuron(Op):
     rounding: Literal["half_even", "half_up"] = "half_even"
     norm: float = 1.0
     v_subtract: float | None = None
+    grain: str | None = None
+    places: int = 0
+
+    @property
+    def kept(self) -> Fraction:
+        """The share of its potential that a step leaves; decays are fractions of 4096 at most."""
+        if self.tau is None:
+            return Fraction(1)
+        return 1 - Fraction(1 / self.tau).limit_denominator(1 << DECAY_BITS)
 
     @property
     def taken(self) -> float:
@@ -179,6 +192,10 @@ class Neuron(Op):
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """Spikes, whatever comes in; with levels, their count on a grid."""
+        if self.grain is not None:
+            if self.decay_input or self.v_reset not in (0, None) or self.levels > 1:
+                raise IRError("a grain is for neurons of one spike that rest at 0, as X comes in")
+            require_broadcast(tuple(weights[self.grain].shape), inputs[0].shape)
         return Type(inputs[0].shape, dom.scale(dom.integers(0, self.levels), 1 / self.norm))
 
 

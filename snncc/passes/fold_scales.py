@@ -79,8 +79,8 @@ def _weight_and_bias(edit: Editor, op: Op, factor: float) -> Op:
 
 def _threshold(edit: Editor, op: Any, factor: float) -> Op:
     taken = None if op.v_subtract is None else op.v_subtract / factor
-    scaled: Op = dataclasses.replace(op, v_threshold=op.v_threshold / factor, v_subtract=taken)
-    return scaled
+    scaled = dataclasses.replace(op, v_threshold=op.v_threshold / factor, v_subtract=taken)
+    return _scaled(edit, scaled, 1 / factor, "grain")
 
 
 def _norm_ahead(edit: Editor, op: Any, factor: float) -> Op:

@@ -87,6 +87,8 @@ class _Writer:
             else:
                 self.refuse(op, _REASONS.get(op.kind, f"{op.kind} has no NIR node"))
         entry = cast(Input, self.graph.of_kind("input")[0])
+        if entry.scale is not None:
+            self.refuse(entry, f"it reads whole counts of {entry.scale:g}: NIR reads real numbers")
         self.made.metadata = {
             "writer": "snncc", "time_steps": self.graph.steps, "dt_s": DT_S,
             "input": "events" if entry.varies else "image",
@@ -256,6 +258,8 @@ def _unlike(neuron: Neuron) -> Iterator[str]:
         yield f"fires up to {neuron.levels} spikes in a time step: NIR's neurons fire one"
     if neuron.norm != 1:
         yield f"its spikes are worth {1 / neuron.norm:g}: NIR's are worth one"
+    if neuron.grain is not None and neuron.tau not in (None, 1):
+        yield "its potential is rounded as it leaks, as a chip's: NIR's are real numbers"
     if neuron.v_reset is None:
         yield "a spike takes the threshold off its potential: NIR resets to a value"
 
