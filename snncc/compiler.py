@@ -35,7 +35,7 @@ from snncc.passes.check_target import CheckTarget
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.merge_linear_chains import Merged, MergeLinearChains
-from snncc.passes.quantize import Calibration, LayerScales, Quantize
+from snncc.passes.quantize import Calibration, LayerScales, LayerWeights, Quantize, Quantized
 from snncc.passes.rules import SAMPLES_IN_TIME
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.rules_of_merging import CHAIN_LEFT
@@ -99,6 +99,7 @@ class Compiled:
     integer: Graph
     diagnostics: tuple[Diagnostic, ...]
     layers: tuple[LayerScales, ...]
+    weights: tuple[LayerWeights, ...]
     agreement: Agreement
     real: FloatRun
     whole: IntegerRun
@@ -243,16 +244,18 @@ def compile_checked(
     real = run_floats(folded.graph, samples)
     watch("quantizing")
     data = Calibration(samples, real.mean_inputs)
-    integer, found, layers = _quantized(folded.graph, target, data, weight_bits)
-    integer, unrolled = _unrolled(integer, target, multi_level)
+    quantized = _quantized(folded.graph, target, data, weight_bits)
+    integer, unrolled = _unrolled(quantized.graph, target, multi_level)
     limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
     watch("running the integers")
     return Compiled(
         name=checked.name, target=target, checked=checked,
         floating=folded.graph, integer=integer,
-        diagnostics=(*checked.diagnostics, *folded.diagnostics, *found, *limits, *assumed),
-        layers=tuple(layers), agreement=agreed,
+        diagnostics=(
+            *checked.diagnostics, *folded.diagnostics, *quantized.found, *limits, *assumed
+        ),
+        layers=quantized.layers, weights=quantized.weights, agreement=agreed,
         real=real, whole=compare(real, integer, samples),
         calibrated=calibration is not None, weight_bits=weight_bits,
         substeps=unrolled, sites=sites,
@@ -282,11 +285,11 @@ def _within_limits(integer: Graph, target: Target, sites: Sites) -> tuple[Diagno
 
 def _quantized(
     graph: Graph, target: Target, calibration: Calibration, weight_bits: int
-) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
+) -> Quantized:
     quantize = Quantize(target.arithmetic, target.features, calibration, weight_bits)
-    integer, found, layers = quantize.quantize(graph)
-    _refuse_errors(found)
-    return integer, found, layers
+    quantized = quantize.quantize(graph)
+    _refuse_errors(quantized.found)
+    return quantized
 
 
 def _most_weights(target: Target, weight_bits: int) -> int | None:

@@ -27,6 +27,7 @@ from snncc.frontends.load import Module, from_module
 from snncc.ir.io import classes_of, sample_shape
 from snncc.ir.sites import USUAL_SITES, Site, Sites
 from snncc.mapping.placement import to_document
+from snncc.passes.quantize import LayerWeights
 from snncc.passes.spike_policy import USUAL, Policy
 from snncc.targets.load import load_target
 
@@ -191,6 +192,7 @@ def deployment_document(
             "output_sqnr_db": _finite(quality.sqnr_db),
             "same_answer": quality.same_answer,
             "layers": [_layer_document(compiled, layer.name) for layer in compiled.layers],
+            "weights": [_weights_document(layer) for layer in compiled.weights],
         },
     }
 
@@ -206,10 +208,29 @@ def summary(compiled: Compiled) -> str:
         f"{agreed.differing} differ ({agreed.near_threshold} of them at the threshold), "
         f"answers within {agreed.output_error:.1e}\n"
         f"{compiled.name} for {compiled.target.name}: {counted(compiled.diagnostics)}; "
-        f"{len(compiled.layers)} neuron layers, {exact} in the exact regime; "
+        f"{len(compiled.layers)} neuron layers, {exact} in the exact regime; {_kept(compiled)}"
         f"same answer as float on {100 * quality.same_answer:.1f} % of {quality.samples} samples, "
         f"at least {100 * equal:.2f} % of spikes equal in each layer"
     )
+
+
+def _kept(compiled: Compiled) -> str:
+    """Return how many layers came with weights on a grid, nothing where none did."""
+    kept = sum(layer.exact for layer in compiled.weights)
+    return (
+        f"weights of {kept} of {len(compiled.weights)} layers taken as they are; " if kept else ""
+    )
+
+
+def _weights_document(layer: LayerWeights) -> dict[str, Any]:
+    """Return how the weights of a layer became integers: as they are, or rounded, and why."""
+    found = {"name": layer.name, "path": layer.path, "weights": _taken(layer.exact)}
+    bias = {} if layer.exact_bias is None else {"bias": _taken(layer.exact_bias)}
+    return {**found, **bias, **({"reason": layer.reason} if layer.reason else {})}
+
+
+def _taken(exact: bool) -> str:
+    return "exact" if exact else "rounded"
 
 
 def _layer_document(compiled: Compiled, name: str) -> dict[str, Any]:

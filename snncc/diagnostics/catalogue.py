@@ -38,6 +38,7 @@ RULE_MODULES = (
     "snncc.passes.rules_of_counts",
     "snncc.passes.rules_of_merging",
     "snncc.passes.rules_of_neurons",
+    "snncc.passes.rules_of_quantizing",
     "snncc.passes.rules_of_raising",
     "snncc.passes.rules_of_targets",
     "snncc.passes.scales",

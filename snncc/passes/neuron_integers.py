@@ -15,9 +15,11 @@ import numpy as np
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array
 from snncc.ir.ops import Neuron
+from snncc.passes.grids import SAME_PLACE
 from snncc.targets.load import Arithmetic
 
 _MOST_EXTRA_BITS = 16
+_MOST_PLACES = 22
 _SLACK = Fraction(1, 10**9)
 """A threshold within this share above an integer count is that integer: float division noise."""
 
@@ -54,18 +56,24 @@ def plan_neuron(
     arithmetic: Arithmetic,
     *,
     lasting: bool = False,
+    grain: Array | None = None,
 ) -> NeuronPlan:
     """Return the integers of a neuron layer that reads ``current`` counts of ``unit`` each.
 
     The input is shifted as far as the proof of the width allows, up to where no halving of the
-    ``steps`` ever rounds; then thresholds are exact. ``unit`` is ``(1,)`` or one a channel. A
-    current that is ``lasting`` has been shifted and rounded where it is kept: it is taken as it is.
+    ``steps`` ever rounds; then thresholds are exact. ``unit`` is ``(1,)`` or one a channel, and so
+    is ``grain``: where that is ``unit / 2**shift``, the potential has just those places. A current
+    that is ``lasting`` has been shifted and rounded where it is kept: it is taken as it is.
     """
+    given = None if grain is None else places_of(unit, grain)
+    if given is not None and neuron.v_reset is not None and neuron.levels == 1:
+        plan = _plan_as_given(neuron, unit, current, steps, arithmetic, given)
+        return replace(plan, exact=plan.exact and not lasting)
     if lasting:
         plan = _plan(neuron, unit, current, steps, arithmetic, 0)
         return replace(plan, exact=False)
     base = arithmetic.current_shift.value
-    needed = _exact_shift(_retention(neuron), steps)
+    needed = _exact_shift(neuron.kept, steps)
     extra = steps - 1 if needed is None else needed
     plans = (
         _plan(neuron, unit, current, steps, arithmetic, base + k) for k in range(extra, -1, -1)
@@ -84,6 +92,29 @@ def potential_goal(neuron: Neuron) -> float:
     return _gain(neuron) * (neuron.v_threshold - (neuron.v_reset or 0.0))
 
 
+def places_of(unit: Array, grain: Array) -> int | None:
+    """Return the binary places behind a count that a grain has; None where it is no such part."""
+    ratio = np.log2(unit / grain)
+    places = int(np.rint(ratio.flat[0]))
+    near = bool(np.all(np.abs(ratio - places) < SAME_PLACE))
+    return places if near and 0 <= places <= _MOST_PLACES else None
+
+
+def _plan_as_given(
+    neuron: Neuron, unit: Array, current: Grid, steps: int, arithmetic: Arithmetic, shift: int
+) -> NeuronPlan:
+    """Return the integers of neurons whose potential has ``shift`` places already."""
+    one = 1 << arithmetic.decay_bits.value
+    share = (1 - neuron.kept) * one
+    decay = round(share)
+    counts = [potential_goal(neuron) / u for u in unit.tolist()]
+    threshold = np.array([_threshold(c, neuron, shift, 1, False, arithmetic) for c in counts])
+    exact = decay == share and threshold.tolist() == [_first(c, neuron, shift, 1) for c in counts]
+    bound = _bound(current, shift, (decay, one), steps, neuron, (int(threshold.max()), 0))
+    limit = (1 << (arithmetic.potential_bits.value - 1)) - 1
+    return NeuronPlan(decay, shift, threshold, None, exact, bound, limit)
+
+
 def _gain(neuron: Neuron) -> float:
     return neuron.tau if neuron.tau is not None and neuron.decay_input else 1.0
 
@@ -92,13 +123,6 @@ def _fits(plan: NeuronPlan, arithmetic: Arithmetic) -> bool:
     """Whether every threshold fits the target's register."""
     register = int(plan.threshold.max()) >> arithmetic.threshold_shift.value
     return register < 1 << arithmetic.threshold_bits.value
-
-
-def _retention(neuron: Neuron) -> Fraction:
-    """Return the share of its potential that a neuron keeps in a step: ``1 - 1 / tau``."""
-    if neuron.tau is None:
-        return Fraction(1)
-    return 1 - Fraction(1 / neuron.tau).limit_denominator(1 << 12)
 
 
 def _exact_shift(retention: Fraction, steps: int) -> int | None:
@@ -111,7 +135,7 @@ def _exact_shift(retention: Fraction, steps: int) -> int | None:
 def _plan(
     neuron: Neuron, unit: Array, current: Grid, steps: int, arithmetic: Arithmetic, shift: int
 ) -> NeuronPlan:
-    retention, one = _retention(neuron), 1 << arithmetic.decay_bits.value
+    retention, one = neuron.kept, 1 << arithmetic.decay_bits.value
     decay = round((1 - retention) * one)
     extra, needed = shift - arithmetic.current_shift.value, _exact_shift(retention, steps)
     lossless = needed is not None and extra >= needed and Fraction(decay, one) == 1 - retention
@@ -141,13 +165,9 @@ def _threshold(
 ) -> int:
     """Return the least potential that fires, given the threshold in counts.
 
-    Where potentials lie ``spread`` apart, the first of them that must fire. The chip's threshold
-    register counts ``2**threshold_shift``; its compare may be strict.
+    The chip's threshold register counts ``2**threshold_shift``; its compare may be strict.
     """
-    real = Fraction(counts) * (1 << shift)
-    first = math.ceil(real * (1 - _SLACK) / spread) * spread
-    if neuron.strict and abs(first - real) <= real * _SLACK:
-        first += spread
+    first = _first(counts, neuron, shift, spread)
     if neuron.v_reset is None:
         return first
     register = 1 << arithmetic.threshold_shift.value
@@ -156,6 +176,14 @@ def _threshold(
     if exact:
         return (-(-first // register) - 1) * register + 1
     return max(round(Fraction(first - 1, register)), 0) * register + 1
+
+
+def _first(counts: float, neuron: Neuron, shift: int, spread: int) -> int:
+    """Return the first potential that must fire, where potentials lie ``spread`` apart."""
+    real = Fraction(counts) * (1 << shift)
+    first = math.ceil(real * (1 - _SLACK) / spread) * spread
+    on_the_edge = neuron.strict and abs(first - real) <= real * _SLACK
+    return first + spread if on_the_edge else first
 
 
 def _levels(counts: float, neuron: Neuron, shift: int) -> list[int]:

@@ -8,7 +8,6 @@ network did not have.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -34,8 +33,11 @@ from snncc.ir.ops import (
 from snncc.ir.pad import Pad
 from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent, SynapticCurrent
 from snncc.passes.base import Pass, Result, well_formed
+from snncc.passes.exact_units import Kept, unlike_given
+from snncc.passes.grids import input_grid
 from snncc.passes.neuron_integers import NeuronPlan, plan_neuron
 from snncc.passes.rules_of_neurons import UNPROVED_WIDTH
+from snncc.passes.rules_of_quantizing import ROUNDED_INTEGERS
 from snncc.passes.scales import (
     Current,
     Fixed,
@@ -72,12 +74,38 @@ class LayerScales:
 
 
 @dataclass(frozen=True)
+class LayerWeights:
+    """How one weighted layer went into integers: its weights as they are, or rounded.
+
+    ``exact``: the integers are the weights, times one scale a channel. ``exact_bias``: the bias as
+    well, None where there is none. ``reason`` says why weights were rounded.
+    """
+
+    name: str
+    path: str
+    exact: bool
+    exact_bias: bool | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An integer graph, what was found, and how each layer of neurons and of weights came in."""
+
+    graph: Graph
+    found: tuple[Diagnostic, ...]
+    layers: tuple[LayerScales, ...] = ()
+    weights: tuple[LayerWeights, ...] = ()
+
+
+@dataclass(frozen=True)
 class Quantize(Pass):
     """Replace every float by integers of the target's arithmetic.
 
     Weights ``round(W / (scale 2**shift))`` in ``weight_bits`` signed bits, one scale a channel
-    where the target has a threshold for each neuron, else one a layer. Thresholds
-    ``tau (v_threshold - v_reset) / scale`` in potential units.
+    where the target has a threshold for each neuron, else one a layer. Weights that are whole
+    multiples of a step already are taken as they are, and so are biases and thresholds that are
+    then whole. Thresholds ``tau (v_threshold - v_reset) / scale`` in potential units.
     """
 
     name: ClassVar[str] = "quantize"
@@ -91,41 +119,27 @@ class Quantize(Pass):
 
     def run(self, graph: Graph) -> Result:
         """Return the integer graph; diagnostics for what has no integer form."""
-        result, found, _ = self.quantize(graph)
-        return Result(result, found)
+        result = self.quantize(graph)
+        return Result(result.graph, result.found)
 
-    def quantize(self, graph: Graph) -> tuple[Graph, tuple[Diagnostic, ...], list[LayerScales]]:
-        """Return the integer graph, the findings and how each neuron layer was scaled."""
-        scale, hi, lo = input_grid(self.calibration.input_sample)
+    def quantize(self, graph: Graph) -> Quantized:
+        """Return the integer graph, the findings and how each layer was scaled."""
+        pixels, scale = self._pixels(graph)
         groups, found = scale_groups(graph, scale, self.arithmetic.current_shift.value)
         if found:
-            return graph, found, []
-        builder = _Builder(self, graph, groups, Grid(dom.SPIKE.step, lo, hi), scale)
+            return Quantized(graph, found)
+        builder = _Builder(self, graph, groups, pixels, scale)
         for op in graph.ops:
             builder.add(op)
-        return builder.graph(), tuple(builder.found), builder.layers
+        return builder.quantized()
 
-
-def input_grid(sample: Array) -> tuple[float, int, int]:
-    """Return (scale, largest count, smallest count) for 8-bit input: least squared error.
-
-    Candidates are the full 8-bit range and the powers of two that cover the sample; of equals the
-    coarsest, so that 16 grey levels stay 16 levels and lose nothing.
-    """
-    peak = float(np.abs(sample).max()) or 1.0
-    signed = bool((sample < 0).any())
-    top = 127 if signed else 255
-    powers = [2.0**-n for n in range(-8, 17) if peak * 2.0**n <= top]
-    best = min(
-        (*powers, peak / top),
-        key=lambda s: (round(_rounding_error(sample, s) / peak**2, 12), -s),
-    )
-    hi = math.ceil(peak / best - 1e-9)
-    return best, hi, -hi if signed else 0
-
-
-def _rounding_error(sample: Array, scale: float) -> float:
-    return float(np.mean((np.rint(sample / scale) * scale - sample) ** 2))
+    def _pixels(self, graph: Graph) -> tuple[Grid, float]:
+        """Return the counts that the input is read as, and the scale of one."""
+        entry = cast(Input, graph.of_kind("input")[0])
+        if entry.scale is not None and isinstance(entry.domain, Grid):
+            return entry.domain, entry.scale
+        scale, hi, lo = input_grid(self.calibration.input_sample)
+        return Grid(dom.SPIKE.step, lo, hi), scale
 
 
 class _Builder:
@@ -151,9 +165,12 @@ class _Builder:
         self.renamed: dict[str, str] = {}
         self.found: list[Diagnostic] = []
         self.layers: list[LayerScales] = []
+        self.taken: list[LayerWeights] = []
 
-    def graph(self) -> Graph:
-        return Graph(tuple(self.ops), self.weights, "step", self.source.steps)
+    def quantized(self) -> Quantized:
+        """Return what was written."""
+        graph = Graph(tuple(self.ops), self.weights, "step", self.source.steps)
+        return Quantized(graph, tuple(self.found), tuple(self.layers), tuple(self.taken))
 
     def add(self, op: Op) -> None:
         """Write the integer form of one op."""
@@ -185,8 +202,11 @@ class _Builder:
         self._emit(dataclasses.replace(cast(Input, op), domain=self.pixels, scale=self.input_scale))
 
     def _output(self, op: Op) -> None:
+        output = cast(Output, op)
         unit = self.units.of(self.groups.resolved(op.inputs[0]))
-        self._emit(dataclasses.replace(cast(Output, op), scale=f"{op.name}.scale"), scale=unit)
+        if output.scale is not None:
+            unit = unit * cast(Array, self.source.weights[output.scale])
+        self._emit(dataclasses.replace(output, scale=f"{op.name}.scale"), scale=unit)
 
     def _constant(self, op: Op) -> None:
         constant = cast(Constant, op)
@@ -209,6 +229,7 @@ class _Builder:
         weighted = cast(Conv | Linear, op)
         unit = self.units.of(self.groups.resolved(op.name))
         shift = self.units.shifts[op.name]
+        self.taken.append(self._how_taken(op))
         weighted = dataclasses.replace(weighted, inputs=(self._payload(op),), shift=max(shift, 0))
         if shift >= 0:
             self._emit_weighted(weighted, op, unit)
@@ -216,6 +237,18 @@ class _Builder:
         fine = dataclasses.replace(weighted, name=f"{op.name}.fine")
         self._emit_weighted(fine, op, unit * 2.0**shift)
         self._emit(RoundShift(name=op.name, inputs=(fine.name,), source=op.source, bits=-shift))
+
+    def _how_taken(self, op: Op) -> LayerWeights:
+        kept, has_bias = self._kept(op.name), cast(Conv | Linear, op).bias is not None
+        if isinstance(kept, Kept):
+            bias = kept.biases if has_bias else None
+            return LayerWeights(op.name, op.source.module, True, bias)
+        bias = False if has_bias else None
+        return LayerWeights(op.name, op.source.module, False, bias, kept)
+
+    def _kept(self, name: str) -> Kept | str:
+        """Return in which units the weights of a current's group are kept, or why they are not."""
+        return self.units.kept[cast(Current, self.groups.resolved(name)).group]
 
     def _emit_weighted(self, form: Conv | Linear, op: Op, unit: Array) -> None:
         """Write a weighted op whose result counts ``unit``; ``op`` is its float form."""
@@ -250,10 +283,11 @@ class _Builder:
         if not bias.any() and op.name in self.lasting:
             return None
         means = self.options.calibration.mean_inputs.get(op.name)
-        if means is not None:
+        kept = isinstance(self._kept(op.name), Kept)
+        if means is not None and not kept:
             bias = bias + _mean_loss(op, lost, means, self.groups.resolved(op.inputs[0]))
         counts = np.rint(bias / unit).astype(np.int32)
-        return counts if op.bias is not None or counts.any() else None
+        return counts if counts.any() or (op.bias is not None and not kept) else None
 
     def _current(self, op: Op) -> None:
         """The leak in 4096ths; what comes in is shifted by as much as the chip's neurons do."""
@@ -290,6 +324,10 @@ class _Builder:
         )  # fmt: skip
         self._emit(conv, ones=np.ones((channels, 1, *pool.kernel), np.int8))
 
+    def _grain(self, neuron: Neuron) -> Array | None:
+        grain = neuron.grain
+        return None if grain is None else cast(Array, self.source.weights[grain]).reshape(-1)
+
     def _neuron(self, op: Op) -> None:
         neuron = cast(Neuron, op)
         value = self.groups.resolved(op.inputs[0])
@@ -297,10 +335,11 @@ class _Builder:
         unit = self.units.of(value)
         plan = plan_neuron(
             neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic,
-            lasting=value.lasting,
+            lasting=value.lasting, grain=self._grain(neuron),
         )  # fmt: skip
         if not plan.proved:
             self._unproved(op, f"potential of {plan.bound}", plan.limit)
+        self._check_integers(neuron, value, plan)
         layer = LayerScales(op.name, op.source.module, plan, float(unit.min()), float(unit.max()))
         self.layers.append(layer)
         integer = IntegerNeuron(
@@ -313,6 +352,18 @@ class _Builder:
         if plan.unit is not None:
             weights["unit"] = _along(plan.unit, axis, len(type_.shape))
         self._emit(integer, **weights)
+
+    def _check_integers(self, neuron: Neuron, value: Scaled, plan: NeuronPlan) -> None:
+        """Say where the integers of a file do not stay what they are."""
+        if neuron.grain is None or not isinstance(value, Current):
+            return
+        reason = unlike_given(self.units.kept[value.group], plan.exact or value.lasting)
+        if not reason:
+            return
+        self.found.append(ROUNDED_INTEGERS.at(
+            neuron.source, f"`{neuron.name}` is not compiled to the integers of the file: {reason}",
+            op=neuron.kind,
+        ))  # fmt: skip
 
     _WRITERS: ClassVar = {
         "input": _input,

@@ -16,7 +16,18 @@ import numpy as np
 
 from snncc.diagnostics.core import Diagnostic, Severity, rule
 from snncc.ir.graph import Array, Graph, Op, Shape, Type
-from snncc.ir.ops import AvgPool, Concat, Constant, Neuron, Permute, Reshape, Scale, Slice, Sum
+from snncc.ir.ops import (
+    AvgPool,
+    Concat,
+    Constant,
+    Input,
+    Neuron,
+    Permute,
+    Reshape,
+    Scale,
+    Slice,
+    Sum,
+)
 from snncc.ir.pad import Pad
 
 UNQUANTIZABLE = rule(
@@ -189,8 +200,8 @@ def scale_groups(
 
 
 def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: float) -> Scaled:
-    if op.kind == "input":
-        return Fixed(input_scale)
+    if isinstance(op, Input):
+        return Fixed(input_scale if op.scale is None else 1.0)
     if op.kind == "constant":
         return Current(op.name, 1.0, None)
     if op.kind in ("conv", "linear"):

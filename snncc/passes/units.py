@@ -14,8 +14,9 @@ from typing import cast
 import numpy as np
 
 from snncc.ir.graph import Array, Graph, Op
-from snncc.ir.ops import WEIGHTED, Conv, Neuron
+from snncc.ir.ops import WEIGHTED, Conv, Linear, Neuron
 from snncc.ir.timing import Timing, timings
+from snncc.passes.exact_units import Group, Kept, Member
 from snncc.passes.neuron_integers import potential_goal
 from snncc.passes.scales import (
     Current,
@@ -34,6 +35,9 @@ _MOST_SHIFT = 8
 """A producer smaller than the largest of its stream by more bits than that loses its lowest."""
 
 _PIXEL_BITS = 8
+_SAME = 1e-9
+"""Units that differ by no more are one: they are quotients of floats."""
+
 PAYLOAD_BITS = 16
 """Width of a graded spike that carries a current: two bytes."""
 
@@ -42,7 +46,8 @@ PAYLOAD_BITS = 16
 class Units:
     """Chooses units on demand, group by group, as the integer graph is written.
 
-    ``widths`` holds the bits of each current that has been written; the writer fills it.
+    ``widths`` holds the bits of each current that has been written; the writer fills it. ``kept``
+    says, for the root of each group, in which units its weights are whole already, or why not.
     """
 
     graph: Graph
@@ -51,6 +56,7 @@ class Units:
     by_channel: bool
     peak: int
     widths: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, Kept | str] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,11 +75,14 @@ class Units:
             value = self.groups.resolved(op.inputs[0])
             if isinstance(value, Current):
                 neuron = cast(Neuron, op)
-                shift = self.arithmetic.current_shift.value if value.lasting else 0
-                factor = value.factor * 2.0**shift
-                unit = potential_goal(neuron) * neuron.levels / factor / (largest - 1)
+                least_unit = potential_goal(neuron) * neuron.levels / (largest - 1)
+                unit = least_unit / self._received(value)
                 least[value.group] = max(least.get(value.group, 0.0), unit)
         return least
+
+    def _received(self, value: Current) -> float:
+        """Return the factor of a current, where it lasts of what it received: that is coarser."""
+        return value.factor * 2.0 ** (self.arithmetic.current_shift.value if value.lasting else 0)
 
     def of(self, value: Scaled) -> Array:
         """Return the real value of one count: ``(1,)``, or one a channel."""
@@ -85,6 +94,59 @@ class Units:
 
     def _choose(self, root: str) -> Array:
         """Return the unit of a group, and note the shifts of its weighted ops."""
+        kept = self.kept[root] = self._keep(root)
+        if isinstance(kept, Kept):
+            self.shifts.update(kept.shifts)
+            same = bool(np.all(kept.unit == kept.unit[0]))
+            return kept.unit[:1] if same else kept.unit
+        return self._fill(root)
+
+    def _keep(self, root: str) -> Kept | str:
+        """Return the units in which a group's weights are whole numbers, or why there are none."""
+        made = [self.graph[name] for name in self._makers[root]]
+        weighted = [op for op in made if op.kind in WEIGHTED]
+        wide = [op.name for op in weighted if self.payload_shift(op) or self._excess_bits(op)]
+        if wide or not weighted:
+            return f"`{wide[0]}` reads currents" if wide else "nothing is multiplied"
+        members = [self._member(cast(Conv | Linear, op), root in self._fine) for op in weighted]
+        values = [cast(Array, self.graph.weights[op.weight_names[0]]) for op in made
+                  if op.kind == "constant"]  # fmt: skip
+        given = self._given(root, len(members[0].rows))
+        if isinstance(given, str):
+            return given
+        least = self._least.get(root, 0.0)
+        return Group(members, values, given, least, self.peak).kept()
+
+    def _member(self, op: Conv | Linear, by_channel: bool) -> Member:
+        current = cast(Current, self.groups.resolved(op.name))
+        weight = self.effective_weight(op) / current.factor
+        bias = np.zeros(len(weight))
+        if op.bias is not None:
+            bias = cast(Array, self.graph.weights[op.bias]).astype(np.float64) / current.factor
+        rows = len(weight) if by_channel else 1
+        read = self.groups.resolved(op.inputs[0])
+        whole = read.scale / current.factor if isinstance(read, Fixed) else 0.0
+        return Member(op.name, weight.reshape(rows, -1), bias.reshape(rows, -1), whole)
+
+    def _given(self, root: str, rows: int) -> Array | str | None:
+        """Return the unit of which the grain of a group's neurons is so many places."""
+        found: Array | None = None
+        for op in self.graph.of_kind("neuron"):
+            value, neuron = self.groups.resolved(op.inputs[0]), cast(Neuron, op)
+            if neuron.grain is None or not isinstance(value, Current) or value.group != root:
+                continue
+            grain = cast(Array, self.graph.weights[neuron.grain]).reshape(-1)
+            unit = grain * 2.0**neuron.places / self._received(value)
+            unit = unit[:1] if np.allclose(unit, unit[0], rtol=_SAME, atol=0) else unit
+            if unit.size not in (1, rows):
+                return f"the thresholds of `{op.name}` differ, and the target has one a layer"
+            if found is not None and not np.allclose(unit, found, rtol=_SAME, atol=0):
+                return "the neurons that read them round in different places"
+            found = unit
+        return found
+
+    def _fill(self, root: str) -> Array:
+        """Return the unit in which the largest weights fill their bits."""
         peaks = {n: self._peaks(n, root in self._fine) for n in self._makers[root]}
         levels = {n: _level(p) for n, p in peaks.items() if self.graph[n].kind in WEIGHTED}
         if not levels:

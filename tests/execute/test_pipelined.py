@@ -45,7 +45,7 @@ def folded(graph: Graph) -> Graph:
 
 def integers(graph: Graph, samples: Array) -> Graph:
     chip = load_target("loihi2")
-    return Quantize(chip.arithmetic, chip.features, Calibration(samples)).quantize(graph)[0]
+    return Quantize(chip.arithmetic, chip.features, Calibration(samples)).quantize(graph).graph
 
 
 def drawn(graph: Graph, samples: int, seed: int) -> Array:

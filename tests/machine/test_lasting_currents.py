@@ -33,7 +33,7 @@ CHIP = Sites("chip", "host")
 
 def placed(network: Graph, data: Array) -> Graph:
     quantize = Quantize(TARGET.arithmetic, TARGET.features, Calibration(data))
-    return on_cores(quantize.quantize(network)[0], TARGET, CHIP)
+    return on_cores(quantize.quantize(network).graph, TARGET, CHIP)
 
 
 def test_each_layer_is_one_population(lasting_network: Networks, events: Events) -> None:
@@ -124,7 +124,7 @@ def test_a_current_that_is_left_keeps_its_neuron_busy() -> None:
 def test_the_pipeline_adds_no_step_for_a_current(lasting_network: Networks, events: Events) -> None:
     data = events()
     quantize = Quantize(TARGET.arithmetic, TARGET.features, Calibration(data))
-    graph, _, _ = quantize.quantize(lasting_network(residual=True))
+    graph = quantize.quantize(lasting_network(residual=True)).graph
     pipeline = pipelined(graph, CHIP)
     late = pipeline.latency_of
     assert [late[name] for name in ("a", "i1", "s1", "b", "i2", "s2", "i3", "s3")] == [

@@ -181,7 +181,8 @@ def quantized(
     chip = target or load_target("loihi2")
     means = run_floats(graph, data).mean_inputs
     quantize = Quantize(chip.arithmetic, chip.features, Calibration(data, means), bits)
-    return quantize.quantize(graph)
+    found = quantize.quantize(graph)
+    return found.graph, found.found, list(found.layers)
 
 
 def test_the_integers_are_those_of_stock_neurons(lasting_network: Networks, events: Events) -> None:

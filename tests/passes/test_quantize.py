@@ -25,7 +25,8 @@ from snncc.ir.ops import (
 )
 from snncc.ir.pad import Pad
 from snncc.ir.text import dump
-from snncc.passes.quantize import Calibration, Quantize, input_grid
+from snncc.passes.grids import input_grid
+from snncc.passes.quantize import Calibration, Quantize
 from snncc.targets.load import load_target
 
 

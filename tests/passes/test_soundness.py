@@ -82,7 +82,7 @@ def test_spike_driven_products_have_a_factor_of_two_values(
             assert any(len(numbers[numbers != 0]) <= 1 for numbers in seen), verdict.name
 
 
-def quantized(random_network: Networks, seed: int) -> tuple[Graph, list[LayerScales]]:
+def quantized(random_network: Networks, seed: int) -> tuple[Graph, tuple[LayerScales, ...]]:
     """The next random network that adds no spikes to currents, in integers."""
     fold = [FoldScales(), FoldBatchNorm(), FoldScales(), Canonicalise()]
     folded = run_passes(steps_of(random_network(seed)), fold).graph
@@ -93,8 +93,8 @@ def quantized(random_network: Networks, seed: int) -> tuple[Graph, list[LayerSca
     entry = folded.type_of(folded.of_kind("input")[0].name)
     sample = np.random.default_rng(seed).uniform(-1, 1, (4, *entry.shape))
     quantize = Quantize(chip.arithmetic, chip.features, Calibration(sample))
-    integer, _, layers = quantize.quantize(folded)
-    return integer, layers
+    found = quantize.quantize(folded)
+    return found.graph, found.layers
 
 
 @settings(max_examples=25, deadline=None)

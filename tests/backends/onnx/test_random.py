@@ -38,9 +38,8 @@ def quantized(random_network: Networks, seed: int, bits: int, *, substeps: bool)
     chip = load_target("loihi2")
     shape = folded.type_of(folded.of_kind("input")[0].name).shape
     sample = np.random.default_rng(seed).uniform(-1, 1, (4, *shape))
-    integer, _, _ = Quantize(chip.arithmetic, chip.features, Calibration(sample), bits).quantize(
-        folded
-    )
+    quantize = Quantize(chip.arithmetic, chip.features, Calibration(sample), bits)
+    integer = quantize.quantize(folded).graph
     return run_passes(integer, (UnrollLevels(),)).graph if substeps else integer
 
 
