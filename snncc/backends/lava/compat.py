@@ -140,6 +140,36 @@ def widen_convolution(model: Any) -> Any:
     return model
 
 
+class _Numbers:
+    """The fields of an input layer in a netx file, with arrays of one number as that number.
+
+    lava-dl makes a number of them by ``int``, which newer numpy does for numbers alone.
+    """
+
+    def __init__(self, fields: Any) -> None:
+        self._fields = fields
+
+    def keys(self) -> Any:
+        return self._fields.keys()
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._fields[key]
+        one = key in ("weight", "bias") and value.size == 1
+        return value.reshape(()) if one else value
+
+
+def read_inputs_of_one_number(network: Any) -> None:
+    """Let lava-dl's ``Network`` read inputs whose weight and bias are arrays of one number."""
+    create = network.create_input
+    if not hasattr(create, "__wrapped__"):
+
+        @functools.wraps(create)
+        def wrapped(fields: Any, *args: Any, **options: Any) -> Any:
+            return create(_Numbers(fields), *args, **options)
+
+        network.create_input = staticmethod(wrapped)
+
+
 @contextlib.contextmanager
 def _patched(module: ModuleType, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
     original = getattr(module, name)

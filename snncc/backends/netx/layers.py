@@ -42,6 +42,8 @@ class Layer:
 
     ``bias`` has one number a channel, in units of 64. ``vth`` is one number, or one a channel;
     ``current_decay`` what a current loses in a step.
+    ``places``: weights, biases and thresholds are those of the graph times that power of two.
+    ``form`` is what the layer is in the graph.
     """
 
     name: str
@@ -56,7 +58,8 @@ class Layer:
     padding: Shape = (0, 0)
     dilation: Shape = (1, 1)
     groups: int = 1
-    flatten: bool = False
+    places: int = 0
+    form: Literal["conv", "dense", "pool"] = "conv"
 
 
 @dataclass(frozen=True)
@@ -247,8 +250,10 @@ class _Walk:
         if vth is None:
             self._refuse(stage.neuron, "its thresholds differ within a channel")
             return
+        form = "dense" if isinstance(op, Linear) else "conv"
         common = {
             "bias": stage.bias, "vth": vth, "decay": stock.dv, "current_decay": stock.du + 1,
+            "places": stock.k, "form": form,
         }  # fmt: skip
         if isinstance(op, Linear) and flat:
             yield Layer(stage.neuron.name, "dense", shape, weight, **common)  # type: ignore[arg-type]
@@ -280,6 +285,7 @@ class _Walk:
         return Layer(
             pool.name, "conv", shape, ones, None, np.zeros(1, np.int64), _NO_MEMORY,
             stride=pool.stride, padding=pool.padding, dilation=pool.dilation, groups=shape[0],
+            form="pool",
         )  # fmt: skip
 
     def _refuse(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY) -> None:

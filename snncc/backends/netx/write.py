@@ -92,6 +92,7 @@ def _own(group: Any, graph: Graph, found: Straight) -> None:
     group["head"] = dump(rest)
     shown = graph.replace([entry])
     group["input"] = dump(shown)
+    group["layers"] = " ".join(f"{layer.form} {layer.places}" for layer in found.layers)
     for name, value in rest.weights.items():
         group.create_dataset(f"weights/{name}", data=value)
 

@@ -1,34 +1,36 @@
 """From a netx file to a model: a step graph in floats with the file's whole numbers.
 
 A stock neuron computes ``v' = rz(v (4096 - dv) / 4096) + 64 (X + b)`` and fires where
-``v > 64 vth``: here in units of 64, with a threshold half a unit of ``v`` above ``vth``.
+``v > 64 vth``: here in units of 64, with a threshold half a unit of ``v`` above ``vth``, and
+potentials that are rounded to 1/64. Nothing is lost, and spikes are those of lava-dl.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Diagnostic, SnnccError
-from snncc.frontends.hdf5 import Leaf, Tree, fault, read_tree
+from snncc.diagnostics.core import Diagnostic
+from snncc.frontends.hdf5 import Tree, fault, read_tree
 from snncc.frontends.model import Model, read_model
+from snncc.frontends.netx.own import AS_IT_STANDS, Own, damaged
 from snncc.frontends.netx.rules import ASSUMED_NETX, NETX_UNREAD, NOT_NETX
 from snncc.frontends.nir.conventions import reading_of
 from snncc.frontends.nir.file import Node, check_finite, numbers, text
 from snncc.frontends.nir.write_steps import Writer
 from snncc.frontends.rules_of_files import BAD_SETTING
 from snncc.ir import ops
-from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Source, without_dead
-from snncc.ir.text import parse
+from snncc.ir.graph import Array, Graph, Op, Shape, Source, without_dead
 
 SETTINGS = ("T", "input")
 
-_HALF = 1 / 128
+_PLACES = 6
+_PLACE = 2.0**-_PLACES
 _UNREAD = {
     "dense_rec": "recurrent weights", "dense_comp": "complex weights", "pool": "a pool",
     "convT": "a transposed convolution", "unpool": "an unpooling", "average": "an average",
@@ -43,7 +45,7 @@ class _File:
     path: Path
     layers: tuple[Node, ...]
     steps: int | None
-    own: Tree | None
+    own: Own | None
 
 
 def read_netx(path: Path, asked: Any) -> Model:
@@ -80,8 +82,9 @@ def _opened(path: Path) -> _File:
         config = fields.get("neuron")
         if isinstance(config, Mapping):
             check_finite(path, Node(f"layer.{index}.neuron", kind, config))
-    own = tree.get("snncc")
-    return _File(path, tuple(nodes), _steps(tree), own if isinstance(own, Mapping) else None)
+    kept = tree.get("snncc")
+    own = Own.of(path, kept, nodes[1:]) if isinstance(kept, Mapping) else None
+    return _File(path, tuple(nodes), _steps(tree), own)
 
 
 def _steps(tree: Tree) -> int | None:
@@ -99,6 +102,7 @@ class _Reading:
 
     def __init__(self, file: _File, write: Writer) -> None:
         self._file, self._write = file, write
+        self._forms = {} if file.own is None else file.own.forms
 
     def graph(self, shape: Shape | None) -> Graph:
         """Return the step graph. Raises ``SnnccError``."""
@@ -106,10 +110,8 @@ class _Reading:
         value = self._input(file.layers[0], shape)
         rest = file.layers[1:] if file.layers[0].type == "input" else file.layers
         for node in rest:
-            if node.type == "conv":
-                value = self._fire(node, self._conv(node, value))
-            elif node.type == "dense":
-                value = self._fire(node, self._dense(node, value))
+            if node.type in ("conv", "dense"):
+                value = self._layer(node, value)
             elif node.type != "flatten":
                 what = _UNREAD.get(node.type, f"of type `{node.type[:20]}`")
                 raise write.fault(NETX_UNREAD, node, f"it is {what}")
@@ -117,9 +119,34 @@ class _Reading:
             self._head(file.own, value)
         else:
             end = Node("output", "output", {})
+            value = self._row(Node("output.row", "output", {}), value)
             total = write.emit(end, ops.Readout, value, steps=write.reading.steps)
             write.emit(end, ops.Output, total)
         return without_dead(Graph(tuple(write.ops), write.weights, "step", write.reading.steps))
+
+    def _layer(self, node: Node, value: str) -> str:
+        form = self._forms.get(node.path, AS_IT_STANDS)
+        if form.kind == "pool":
+            return self._pool(node, value)
+        conv = node.type == "conv" and form.kind != "dense"
+        return self._fire(node, self._conv(node, value) if conv else self._dense(node, value))
+
+    def _row(self, node: Node, value: str) -> str:
+        """Return a value as one row."""
+        shape = self._write.shape(value)
+        row = (math.prod(shape),)
+        return value if shape == row else self._write.emit(node, ops.Reshape, value, shape=row)
+
+    def _pool(self, node: Node, value: str) -> str:
+        """Return the max-pool of spikes that a layer of snncc's own files is: their OR."""
+        write = self._write
+        weight = self._whole(node, "weight")
+        return write.emit(
+            node, ops.MaxPool, value, kernel=weight.shape[2:4],
+            stride=write.integers(node, "stride", 2, least=1),
+            padding=write.integers(node, "padding", 2, least=0),
+            dilation=write.integers(node, "dilation", 2, least=1),
+        )  # fmt: skip
 
     def _input(self, node: Node, shape: Shape | None) -> str:
         write = self._write
@@ -131,24 +158,16 @@ class _Reading:
         if math.prod(own) > _MOST_INPUTS:
             raise write.fault(NOT_NETX, node, f"an input of shape {own} is too large")
         entry = Node("input", "input", node.fields)
-        kept = self._kept_input()
+        kept = None if self._file.own is None else self._file.own.entry
+        read = {} if kept is None else {"domain": kept.domain, "scale": kept.scale}
         varies = write.reading.varies if kept is None else bool(kept.varies)
-        name = write.emit(entry, ops.Input, shape=own, varies=varies)
+        name = write.emit(entry, ops.Input, shape=own, varies=varies, **read)
         name = name if varies else write.emit(entry, ops.Repeat, name)
         if kept is not None:
-            return write.scaled(entry, name, 1 / (kept.scale or 1.0))
+            return name
         if node.type != "input" or "neuron" not in node.fields:
             return name
         return self._fire(node, self._transformed(node, name))
-
-    def _kept_input(self) -> ops.Input | None:
-        """Return how snncc's own files read their input."""
-        if self._file.own is None:
-            return None
-        entry = cast(ops.Input, self._parsed(self._file.own.get("input"), {}).ops[0])
-        if entry.scale is not None and not 1e-30 < entry.scale < 1e30:
-            raise self._damaged("the scale of its input")
-        return entry
 
     def _transformed(self, node: Node, value: str) -> str:
         """Return ``weight x + bias``, which input layers add to the potential."""
@@ -182,7 +201,8 @@ class _Reading:
         if weight.shape[0] % groups:
             raise write.fault(NOT_NETX, node, f"{weight.shape[0]} channels are no {groups} groups")
         return write.emit(
-            Node(f"{node.path}.conv", node.type, node.fields), ops.Conv, value, weight=weight,
+            Node(f"{node.path}.conv", node.type, node.fields), ops.Conv, value,
+            weight=weight / self._finer(node),
             bias=self._bias(node, weight.shape[0]), groups=groups,
             stride=write.integers(node, "stride", 2, least=1),
             padding=write.integers(node, "padding", 2, least=0),
@@ -191,23 +211,27 @@ class _Reading:
 
     def _dense(self, node: Node, value: str) -> str:
         write = self._write
-        shape = write.shape(value)
-        if len(shape) != 1:
-            row = Node(f"{node.path}.flatten", node.type, node.fields)
-            value = write.emit(row, ops.Reshape, value, shape=(math.prod(shape),))
+        value = self._row(Node(f"{node.path}.flatten", node.type, node.fields), value)
         weight = self._whole(node, "weight")
+        if node.type == "conv" and len(weight):
+            weight = weight.reshape(len(weight), -1)
         if weight.ndim == 1:
             outputs = math.prod(write.integers(node, "shape", self._rank(node), least=1))
             weight = weight.reshape(outputs, -1) if weight.size % outputs == 0 else weight
         if weight.ndim != 2 or 0 in weight.shape:
             raise write.fault(NOT_NETX, node, f"`weight` has shape {weight.shape}")
-        if not _kept(weight):
+        if node.type == "dense" and not _kept(weight):
             message = f"lava-dl changes its weights, {weight.min():g} to {weight.max():g}"
             raise write.fault(NETX_UNREAD, node, message)
         inner = Node(f"{node.path}.dense", node.type, node.fields)
         return write.emit(
-            inner, ops.Linear, value, weight=weight, bias=self._bias(node, weight.shape[0])
-        )
+            inner, ops.Linear, value, weight=weight / self._finer(node),
+            bias=self._bias(node, weight.shape[0]),
+        )  # fmt: skip
+
+    def _finer(self, node: Node) -> float:
+        """Return by what the numbers of a layer were multiplied as snncc wrote them."""
+        return 2.0 ** self._forms.get(node.path, AS_IT_STANDS).places
 
     def _rank(self, node: Node) -> int:
         """Return how many axes a layer says that it has."""
@@ -236,6 +260,7 @@ class _Reading:
         if bias.size not in (1, channels):
             message = f"{bias.size} biases for {channels} channels"
             raise self._write.fault(NOT_NETX, node, message)
+        bias = bias / self._finer(node)
         return np.broadcast_to(bias, (channels,)).copy() if np.any(bias) else None
 
     def _fire(self, node: Node, value: str) -> str:
@@ -252,12 +277,16 @@ class _Reading:
             raise write.fault(NOT_NETX, node, "its `neuron` is no group")
         inner = Node(node.path, node.type, config)
         decay, theta = self._neuron(inner), self._threshold(inner, value)
+        grain = np.array([_PLACE / self._finer(node)])
+        level = float(theta[0] * grain[0] / _PLACE)
         if theta.size > 1:
-            value = write.scaled_by_channel(inner, value, 1 / theta)
-        level = float(theta[0]) if theta.size == 1 else 1.0
+            value = write.scaled_by_channel(inner, value, _PLACE / grain / theta)
+            axes = (1,) * (len(write.shape(value)) - 1)
+            grain, level = (_PLACE / theta).reshape(-1, *axes), 1.0
         return write.emit(
             inner, ops.Neuron, value, tau=None if decay == 0 else 4096 / decay, decay_input=False,
-            v_threshold=level, v_reset=0.0,
+            v_threshold=level, v_reset=0.0, grain=grain,
+            places=_PLACES + self._forms.get(node.path, AS_IT_STANDS).places,
         )  # fmt: skip
 
     def _neuron(self, node: Node) -> int:
@@ -277,21 +306,17 @@ class _Reading:
         return decay
 
     def _threshold(self, node: Node, value: str) -> Array:
-        levels = self._whole(node, "vThMant").reshape(-1).astype(np.float64) + _HALF
+        levels = self._whole(node, "vThMant").reshape(-1).astype(np.float64) + _PLACE / 2
         channels = self._write.shape(value)[0]
         if levels.size not in (1, channels) or levels.min() <= 0:
-            message = f"{levels.size} thresholds from {levels.min() - _HALF:g}, wanted 0 or more"
+            lowest = levels.min() - _PLACE / 2
+            message = f"{levels.size} thresholds from {lowest:g}, wanted 0 or more"
             raise self._write.fault(NOT_NETX, node, f"{message}, one or {channels}")
         return levels[:1] if np.all(levels == levels[0]) else levels
 
-    def _head(self, own: Tree, value: str) -> None:
+    def _head(self, own: Own, value: str) -> None:
         """Append what snncc's own files keep of all that is behind the last spikes."""
-        stored = own.get("weights")
-        weights = _arrays(stored) if isinstance(stored, Mapping) else {}
-        check_finite(self._file.path, Node("snncc.weights", "head", weights))
-        if not all(np.isfinite(each).all() for each in weights.values()):
-            raise self._damaged("weights that are not finite")
-        head = self._parsed(own.get("head"), weights)
+        head, weights = own.head, own.head.weights
         renamed = {head.ops[0].name: value}
         write = self._write
         shape = cast(ops.Input, head.ops[0]).shape
@@ -300,10 +325,10 @@ class _Reading:
             renamed[head.ops[0].name] = write.emit(node, ops.Reshape, value, shape=shape)
         for op in head.ops[1:]:
             inputs = tuple(renamed[name] for name in op.inputs)
-            renamed[op.name] = self._copied(op, inputs, weights)
+            renamed[op.name] = self._copied(op, inputs, cast(Mapping[str, Array], weights))
 
     def _copied(self, op: Op, inputs: tuple[str, ...], weights: Mapping[str, Array]) -> str:
-        """Emit an op of the head; the scale of the answer becomes an op of its own."""
+        """Emit an op of the head."""
         node = Node(op.name, op.kind, {})
         fields = op.attributes()
         for key in op.weight_fields:
@@ -311,55 +336,15 @@ class _Reading:
                 fields[key] = weights[fields[key]].astype(np.float64)
         if op.kind == "readout":
             fields["steps"] = self._write.reading.steps
-        scale = fields.pop("scale", None) if op.kind == "output" else None
-        if scale is not None:
-            axis = len(self._write.shape(inputs[0])) - 1
-            inputs = (self._scaled(node, inputs[0], scale.reshape(-1), axis),)
+        scale = fields.get("scale") if op.kind == "output" else None
+        if scale is not None and scale.shape not in ((1,), self._write.shape(inputs[0])[-1:]):
+            raise damaged(self._file.path, "the scale of its answer")
         return self._write.emit(node, type(op), *inputs, **fields)
 
-    def _scaled(self, node: Node, value: str, scale: Array, axis: int) -> str:
-        if scale.size == 1:
-            return self._write.scaled(node, value, float(scale[0]))
-        if axis < 0 or scale.size != self._write.shape(value)[axis]:
-            raise self._damaged("the scale of its answer")
-        ones = np.ones(scale.shape)
-        return self._write.emit(
-            node, ops.BatchNorm, value, gamma=scale, beta=None, mean=0 * ones, var=ones, eps=0.0,
-            axis=axis,
-        )  # fmt: skip
 
-    def _parsed(self, text: Leaf | None, weights: Mapping[str, Array]) -> Graph:
-        try:
-            graph = parse(text if isinstance(text, str) else "", weights)
-            entry, steps = graph.ops[0], graph.steps
-        except (*_UNREADABLE, RecursionError, MemoryError) as error:
-            raise self._damaged(f"{error}") from None
-        if entry.kind != "input" or graph.level != "step" or len(graph.of_kind("input")) != 1:
-            raise self._damaged("it does not begin with its input")
-        lost = [name for op in graph.ops for name in op.weight_names if name not in weights]
-        if lost:
-            raise self._damaged(f"the weight `{lost[0]}` is missing")
-        return replace(graph, steps=steps)
-
-    def _damaged(self, reason: str) -> SnnccError:
-        path = self._file.path
-        return fault(NOT_NETX, path, f"`{path}`: the group `snncc` cannot be read: {reason[:80]}")
-
-
-_UNREADABLE = (IRError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _MOST_INPUTS = 1 << 26
 _LARGEST = 1 << 24
 """The largest whole number up to which 32-bit floats have them all."""
-
-
-def _arrays(tree: Tree, prefix: str = "") -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    for name, value in tree.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
-            found[f"{prefix}{name}"] = value
-        elif isinstance(value, Mapping):
-            found |= _arrays(value, f"{prefix}{name}/")
-    return found
 
 
 def _kept(weight: Array) -> bool:

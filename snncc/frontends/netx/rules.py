@@ -63,9 +63,6 @@ ASSUMED_NETX = rule(
     same at every step and the sum of the last layer's spikes are taken, and the time steps of the
     file, or 16. `--set T=4` and `--set input=events` say otherwise.
 
-    Read as floats, potentials are not rounded: Lava rounds them toward zero, to 1/64 of a weight's
-    unit, where a leak does not come out even.
-
     Reported:
 
     ```sh
