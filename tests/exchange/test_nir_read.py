@@ -12,6 +12,7 @@ import nir
 import numpy as np
 import pytest
 
+from snncc.compiler import compile_model
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import hdf5, hdf5_child
 from snncc.frontends.load import load_model
@@ -20,6 +21,7 @@ from snncc.frontends.nir.conventions import CONVENTIONS, reading_of, tidy
 from snncc.ir.graph import Array
 from snncc.ir.interpret import interpret
 from snncc.ir.ops import Neuron
+from snncc.targets.load import load_target
 
 RANDOM = np.random.default_rng(5)
 
@@ -182,6 +184,38 @@ def test_layers_compute_what_torch_computes(tmp_path: Path) -> None:
     y = F.avg_pool2d(y, (1, 2), 1).flatten(1)[:, :18] @ torch.tensor(full[:, :18]).T
     found = interpret(graph, x)[graph.ops[-1].name]
     np.testing.assert_allclose(found, 4 * y.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{"framework": "snntorch", "reset": "hard"},
+                                      {"framework": "spikingjelly"}])  # fmt: skip
+def test_whole_numbers_compile_to_themselves(settings: dict[str, str], tmp_path: Path) -> None:
+    """Weights, biases and, where a leak is a power of two, every spike."""
+    rng = np.random.default_rng(4)
+    conv = rng.integers(-20, 21, (3, 2, 3, 3)).astype(np.float32)
+    rows = 2 * rng.integers(-30, 31, (5, 27)).astype(np.float32)
+    bias = rng.integers(-40, 60, 5).astype(np.float32)
+    size = (3, 3, 3)
+    path = line(
+        tmp_path / "n.nir",
+        nir.Conv2d((3, 3), conv, 1, 0, 1, 1, np.zeros(3)),
+        lif(size, tau=2e-4, r=2.0, v_threshold=9.0),
+        nir.Flatten(np.array(size), 0, -1),
+        nir.Affine(rows, bias),
+        lif((5,), tau=2e-4, r=2.0, v_threshold=31.0),
+        shape=(2, 5, 5),
+    )
+    model = load(path, **settings)
+    x = rng.integers(0, 2, (4, 2, 5, 5)).astype(np.float32)
+    found = compile_model(model, target=load_target("loihi2"), calibration=x)
+    assert [(w.exact, w.exact_bias is not False) for w in found.weights] == [(True, True)] * 2
+    stored = {k: np.asarray(v) for k, v in found.integer.weights.items()}
+    assert np.array_equal(stored["n0.weight"], conv)
+    assert np.array_equal(stored["n3.weight"], rows)
+    assert np.array_equal(stored["n3.bias"], bias)
+    before, after = interpret(found.floating, x), interpret(found.integer, x)
+    for name in ("n1", "n4"):
+        assert np.array_equal(before[name], after[name])
+        assert 0 < after[name].mean() < 1
 
 
 def test_padding_same(tmp_path: Path) -> None:
