@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from snncc.backends.report.page.network import Layer, Machine, Network
+from snncc.backends.report.page.network import Chip, Layer, Machine, Network
 from snncc.machine.routes import DIRECTIONS
 
 _BEYOND = 2**63
+_MESH = ("columns", "rows", "cores_per_tile")
+_MOST_TILES = 2**17
+"""Of all chips in use: three times those of Hala Point, 1 152 chips of 32 tiles."""
+_MOST_SLOTS = 2**10
 
 
 def require_numbers(document: Any) -> None:
@@ -39,6 +43,7 @@ def require_fit(network: Network) -> None:
     chip = network.chip
     if chip is not None and chip.machine is not None:
         _require_loads(chip.machine, len(chip.cores))
+        _require_drawable(chip, chip.machine)
 
 
 def _require_rasters(layers: Sequence[Layer]) -> None:
@@ -53,6 +58,17 @@ def _require_rasters(layers: Sequence[Layer]) -> None:
             raise ValueError(f"the spikes of `{layer.path}` are not of its neurons and steps")
 
 
+def _require_drawable(chip: Chip, machine: Machine) -> None:
+    """Hold the mesh to the seats on it, and to what a page can draw: it draws every tile."""
+    columns, rows, slots = (int(machine.mesh[key].value) for key in _MESH)
+    chips = len({core.chip for core in chip.cores})
+    if columns * rows * max(chips, 1) > _MOST_TILES or slots > _MOST_SLOTS:
+        raise ValueError(
+            f"the mesh has {columns} x {rows} tiles of {slots} cores on {chips} chips, "
+            f"a page draws {_MOST_TILES} tiles of {_MOST_SLOTS} cores at most"
+        )
+
+
 def _require_loads(machine: Machine, cores: int) -> None:
     steps = len(machine.steps)
     for measure, loads in machine.loads.items():
@@ -64,7 +80,7 @@ def _require_loads(machine: Machine, cores: int) -> None:
             raise ValueError(f"{measure} holds what is no count")
     if "operations" not in machine.loads:
         raise ValueError("the loads have no operations")
-    for key in ("columns", "rows", "cores_per_tile"):
+    for key in _MESH:
         if not isinstance(value := machine.mesh[key].value, int) or value < 1:
             raise ValueError(f"the mesh has {value} {key}")
     for direction, _, _, packets in machine.links:

@@ -145,6 +145,9 @@ def test_documents_of_another_form_are_refused(
         ("profile.json/machine/cores/neurons_per_core", {}, "not of the cores"),
         ("profile.json/machine/links", [["up", 0, 0, [1]]], "leads up"),
         ("profile.json/machine/mesh/rows/value", 0, "0 rows"),
+        ("profile.json/machine/mesh/rows/value", 10**9, "a page draws 131072 tiles"),
+        ("profile.json/machine/mesh/columns/value", 10**6, "the mesh has 1000000 x"),
+        ("profile.json/machine/mesh/cores_per_tile/value", 10**12, "of 1024 cores at most"),
     ],
 )
 def test_documents_that_do_not_fit_together_are_refused(
