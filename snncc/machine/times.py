@@ -4,7 +4,8 @@ Two rules, chosen by the target. ``max_affine`` (Timcheck, Pierro and Shrestha, 
 the slowest of dendrites, synapses, synaptic memory, busiest link and barrier, each proportional to
 the load of the busiest core or link. ``generation_or_processing`` (SANA-FE's simple model): the
 slower of the core that sends longest and the core that receives longest, and then the barrier.
-A term whose constant nobody has published is left out, and ``omitted`` says so.
+A term whose constant nobody has published is left out, and ``omitted`` says so; so it does of each
+part of the work of a core.
 """
 
 from __future__ import annotations
@@ -68,19 +69,31 @@ def _max_affine(
         terms["link"] = (packets * speed["link_packet"], names)
     barrier = _barrier_ns(placement, target)
     terms["barrier"] = (np.full(loads.steps, barrier), ("",) * loads.steps)
-    wanted = ("dendrites", "synapses", "synaptic memory", "link")
-    silent = tuple(name for name in wanted if name not in terms or not _is_known(name, speed))
-    return _binding(terms, np.zeros(loads.steps), silent, work)
-
-
-def _is_known(term: str, speed: Mapping[str, float]) -> bool:
-    keys = {
-        "dendrites": ("neuron_update_active", "neuron_access"),
-        "synapses": ("synaptic_op", "synaptic_op_conv"),
-        "synaptic memory": ("synaptic_memory_byte",),
-        "link": ("link_packet",),
+    known = {
+        "dendrites": _has(speed, "neuron_update_active", "neuron_update", "neuron_access"),
+        "synapses": _prices_synapses(loads, speed),
+        "synaptic memory": "synaptic_memory_byte" in speed,
+        "link": "link_packet" in speed,
+        "barrier": bool(_barriers(target)),
     }
-    return any(key in speed for key in keys[term])
+    return _binding(terms, np.zeros(loads.steps), _unknown(known), work)
+
+
+def _has(speed: Mapping[str, float], *keys: str) -> bool:
+    return any(key in speed for key in keys)
+
+
+def _unknown(known: Mapping[str, bool]) -> tuple[str, ...]:
+    return tuple(name for name, is_known in known.items() if not is_known)
+
+
+def _prices_synapses(loads: Loads, speed: Mapping[str, float]) -> bool:
+    """Whether every operation that took place has a time, in whatever format its weights lie."""
+    done = {name: bool(np.any(ops)) for name, ops in loads.operations.items()}
+    done["dense"] = done.get("dense", False) or bool(np.any(loads.products))
+    some = any(done.values())
+    formats = [name for name, took_place in done.items() if took_place] if some else ["dense"]
+    return all(_has(speed, f"synaptic_op_{name}", "synaptic_op") for name in formats)
 
 
 def _generation_or_processing(
@@ -91,7 +104,16 @@ def _generation_or_processing(
     receiving = loads.messages_in * speed.get("message_in", 0.0) + _synapse_ns(loads, speed)
     work = {"generation": sending, "processing": receiving}
     terms = {name: _busiest(per_core) for name, per_core in work.items()}
-    return _binding(terms, np.full(loads.steps, _barrier_ns(placement, target)), (), work)
+    known = {
+        "neuron updates": _has(speed, "neuron_update_active", "neuron_update", "neuron_access"),
+        "spikes": "spike_out" in speed,
+        "messages sent": "message_out" in speed,
+        "messages received": "message_in" in speed,
+        "synapses": _prices_synapses(loads, speed),
+        "barrier": bool(_barriers(target)),
+    }
+    added = np.full(loads.steps, _barrier_ns(placement, target))
+    return _binding(terms, added, _unknown(known), work)
 
 
 def _binding(
@@ -138,9 +160,14 @@ def _synapse_ns(loads: Loads, speed: Mapping[str, float]) -> Array:
 def _barrier_ns(placement: Placement, target: Target) -> float:
     """Return the time that ends a step, by the number of tiles in use."""
     seats = {(c.seat.chip, c.seat.x, c.seat.y) for c in placement.cores if c.parts}
-    table = {n: fact.value for n, fact in target.barrier.items()} or _ends(target)
+    table = _barriers(target)
     known = [time for n, time in table.items() if n <= max(len(seats), min(table, default=1))]
     return known[-1] if known else 0.0
+
+
+def _barriers(target: Target) -> dict[int, float]:
+    """Return the time of the barrier by the number of tiles from which on it takes it."""
+    return {n: fact.value for n, fact in target.barrier.items()} or _ends(target)
 
 
 def _ends(target: Target) -> dict[int, float]:

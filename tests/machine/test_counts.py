@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from snncc.ir.ops import (
 from snncc.machine.activity import Activity, activity_of, in_substeps, streamed, stretched
 from snncc.machine.loads import Loads, count_loads
 from snncc.machine.routes import routes
-from snncc.machine.run import MachineReport, run_machine
+from snncc.machine.run import MachineReport, machine_document, run_machine
 from snncc.mapping.deliveries import deliveries
 from snncc.mapping.place import place
 from snncc.mapping.placement import Core, Part, Placement, Seat, blocks, whole
@@ -215,6 +216,39 @@ def test_a_step_takes_as_long_as_its_slowest_term() -> None:
     )
     assert set(times.terms["barrier"].tolist()) == {200.0}
     assert times.omitted == ()
+
+
+@pytest.mark.parametrize(
+    ("chip", "lost", "omitted"),
+    [
+        ("loihi1-sanafe", (), ()),
+        ("loihi1-sanafe", ("message_in",), ("messages received",)),
+        ("loihi1-sanafe", ("spike_out", "message_out"), ("spikes", "messages sent")),
+        ("loihi1-sanafe", ("neuron_access", "neuron_update"), ("neuron updates",)),
+        ("loihi1-sanafe", ("synaptic_op_dense",), ("synapses",)),
+        ("loihi2", ("synaptic_op",), ("synapses",)),
+        ("loihi2", ("barrier_all_tiles",), ("barrier",)),
+    ],
+)
+def test_what_has_no_time_is_named_beside_the_times(
+    chip: str, lost: tuple[str, ...], omitted: tuple[str, ...]
+) -> None:
+    graph = transformer(scores_first=False)
+    net, known = net_of(graph), load_target(chip)
+    speed = {key: fact for key, fact in known.speed.items() if key not in lost}
+    target = replace(known, speed=speed)
+    activity = activity_of(net, spikes(graph))
+    report = run_machine(net, place(graph, load_target("loihi2")), activity, target)
+    assert report.times.omitted == omitted
+    assert list(machine_document(report)["omitted_terms"]) == list(omitted)
+
+
+def test_a_barrier_that_nobody_has_published_is_named_too() -> None:
+    graph = transformer(scores_first=False)
+    net, target = net_of(graph), replace(load_target("loihi1-sanafe"), barrier={})
+    placement = place(graph, load_target("loihi2"))
+    report = run_machine(net, placement, activity_of(net, spikes(graph)), target)
+    assert report.times.omitted == ("barrier",)
 
 
 def test_narrow_weights_are_read_faster() -> None:
