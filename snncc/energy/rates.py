@@ -2,7 +2,8 @@
 
 A plain CSV has the columns ``path`` and ``rate``; the JSON has ``layers`` with ``name`` and
 ``input_firing_rate``, and ``attention`` with ``q``, ``k`` and ``v`` for each ``block``. What
-``snncc energy`` writes can be read again. Only rates are taken from a file: what a layer costs
+``snncc energy`` writes, ``snncc.energy/1``, can be read again, and no document of another schema:
+its rates may be of something else. Only rates are taken from a file: what a layer costs
 when it is dense is the network's own.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from snncc.energy.conventions import Rates
+from snncc.energy.price import SCHEMA
 from snncc.energy.products import Operand, Product, products
 from snncc.ir.graph import Graph
 
@@ -142,6 +144,9 @@ def _of_csv(text: str) -> Iterator[tuple[str, object]]:
 
 def _of_json(document: Any) -> Iterator[tuple[str, object]]:
     layers = document.get("layers") if isinstance(document, dict) else None
+    schema = document.get("schema", SCHEMA) if isinstance(document, dict) else SCHEMA
+    if schema != SCHEMA:
+        raise RateError(f"its schema is {json.dumps(schema)[:60]}, wanted none or `{SCHEMA}`")
     if not isinstance(layers, list):
         raise RateError("wanted an object with a list `layers`")
     for layer in layers:

@@ -14,7 +14,8 @@ UNUSABLE_RATES = rule(
     Each layer that reads spikes has to have one rate, from 0 to 1, under its module path; attention
     is priced by the rates of the neurons that make Q, K and V. A CSV has the columns `path,rate`;
     a JSON document has `layers`, each with `name` and `input_firing_rate`, and `attention`, each
-    with `block`, `q`, `k` and `v`. Layers that read no spikes need no rate.
+    with `block`, `q`, `k` and `v`. Layers that read no spikes need no rate. A document of snncc's
+    has to be what `snncc energy` writes, of the schema `snncc.energy/1`.
 
     Fails, because the rates are those of a network with other layers:
 

@@ -102,6 +102,19 @@ def test_what_is_written_can_be_read_again(snncc: Snncc, rates: tuple[object, ..
     assert snncc(*rates[:3], "again.csv", "--format", "csv").out == once
 
 
+def test_a_document_of_another_schema_is_refused(snncc: Snncc, rates: tuple[object, ...]) -> None:
+    """It may have layers and rates, of something else."""
+    document = json.loads(snncc(*rates, "--format", "json").out)
+    Path("again.json").write_text(json.dumps(document))
+    assert snncc(*rates[:3], "again.json", "--format", "json").code == 0
+    Path("other.json").write_text(json.dumps({**document, "schema": "snncc.machine/1"}))
+    done = snncc(*rates[:3], "other.json")
+    assert (done.code, done.out) == (2, "")
+    assert "error[SNN503]" in done.err
+    said = " ".join(done.err.split())
+    assert 'its schema is "snncc.machine/1", wanted none or `snncc.energy/1`' in said
+
+
 def test_every_model_that_needs_no_events(snncc: Snncc, rates: tuple[object, ...]) -> None:
     done = snncc(*rates, "--energy-model", "all", "--format", "json")
     found = {each["energy_model"] for each in json.loads(done.out)["energies"]}
