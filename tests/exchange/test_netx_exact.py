@@ -305,6 +305,19 @@ def test_forms_that_do_not_meet_the_layers_are_refused(case: str, tmp_path: Path
     assert [d.rule.code for d in refused.value.diagnostics] == ["SNN183"]
 
 
+@pytest.mark.parametrize("weight", [1.0, [1.0, 2.0]])
+def test_a_matrix_written_as_a_convolution_that_is_none_is_refused(
+    weight: Any, tmp_path: Path
+) -> None:
+    write_netx(pooled(), tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net", "r+") as file:
+        del file["layer/3/weight"]
+        file["layer/3/weight"] = np.float32(weight)
+    with pytest.raises(SnnccError, match="`weight` has shape") as refused:
+        load_model(str(tmp_path / "a.net"))
+    assert [d.rule.code for d in refused.value.diagnostics] == ["SNN183"]
+
+
 def test_a_file_without_forms_is_read_as_lava_dl_reads_it(tmp_path: Path) -> None:
     graph = pooled()
     write_netx(graph, tmp_path / "a.net")

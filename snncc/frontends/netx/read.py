@@ -213,9 +213,9 @@ class _Reading:
         write = self._write
         value = self._row(Node(f"{node.path}.flatten", node.type, node.fields), value)
         weight = self._whole(node, "weight")
-        if node.type == "conv" and len(weight):
+        if node.type == "conv" and weight.ndim > 1:
             weight = weight.reshape(len(weight), -1)
-        if weight.ndim == 1:
+        elif weight.ndim == 1:
             outputs = math.prod(write.integers(node, "shape", self._rank(node), least=1))
             weight = weight.reshape(outputs, -1) if weight.size % outputs == 0 else weight
         if weight.ndim != 2 or 0 in weight.shape:
