@@ -2,9 +2,9 @@
 
 A plain CSV has the columns ``path`` and ``rate``; the JSON has ``layers`` with ``name`` and
 ``input_firing_rate``, and ``attention`` with ``q``, ``k`` and ``v`` for each ``block``. What
-``snncc energy`` writes, ``snncc.energy/1``, can be read again, and no document of another schema:
-its rates may be of something else. Only rates are taken from a file: what a layer costs
-when it is dense is the network's own.
+``snncc energy`` writes, ``snncc.energy/1``, can be read again, and no other document of snncc's:
+its numbers are of something else. Only rates are taken from a file: what a layer costs when it is
+dense is the network's own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _OLD_NAMES = (
 
 _RATE_KEYS = ("rate", "input_firing_rate")
 _FEW = 3
+_OWN = "snncc."
+"""How the schemas of snncc's own documents begin."""
 
 
 class RateError(ValueError):
@@ -144,9 +146,9 @@ def _of_csv(text: str) -> Iterator[tuple[str, object]]:
 
 def _of_json(document: Any) -> Iterator[tuple[str, object]]:
     layers = document.get("layers") if isinstance(document, dict) else None
-    schema = document.get("schema", SCHEMA) if isinstance(document, dict) else SCHEMA
-    if schema != SCHEMA:
-        raise RateError(f"its schema is {json.dumps(schema)[:60]}, wanted none or `{SCHEMA}`")
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(schema, str) and schema.startswith(_OWN) and schema != SCHEMA:
+        raise RateError(f"its schema is `{schema[:40]}`, wanted `{SCHEMA}` or none of snncc's")
     if not isinstance(layers, list):
         raise RateError("wanted an object with a list `layers`")
     for layer in layers:
