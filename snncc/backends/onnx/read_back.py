@@ -46,6 +46,9 @@ def read_back(path: Path, proto: ModelProto) -> Model:
     """Return the model of integers in a file that snncc wrote. Raises ``SnnccError``."""
     place = Place(path)
     said = {each.key: each.value for each in proto.metadata_props}
+    texts: tuple[Any, ...] = (*said.values(), proto.graph.name)
+    if not all(isinstance(each, str) for each in texts):
+        raise _refused(place, "a text in it is no UTF-8")
     if GRAPH not in said:
         written_by = short(proto.producer_version) or "an older version"
         raise _refused(place, f"snncc {written_by} wrote it without its step graph")
@@ -131,7 +134,7 @@ def _written_again(
     try:
         return write_onnx(
             graph, name=proto.graph.name, unroll=said.get(TIME) == UNROLLED, metadata=facts,
-            largest=proto.ByteSize() + _SPARE,
+            largest=_ROOM * proto.ByteSize() + _SPARE,
         )  # fmt: skip
     except Exception as error:
         reason = "; ".join(d.message for d in getattr(error, "diagnostics", ())) or str(error)
@@ -139,8 +142,9 @@ def _written_again(
         raise _refused(place, f"its step graph cannot be written: {reason}") from error
 
 
-_SPARE = 4096
-"""Bytes by which a version's own name may be longer."""
+_ROOM, _SPARE = 2, 4096
+"""How much more than a file its weights may take, which are stored in half of their bits at best;
+and bytes by which the name of a version may be longer."""
 
 
 def _require_same(

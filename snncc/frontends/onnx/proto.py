@@ -80,8 +80,13 @@ class Node:
         return short(self.name or next((name for name in self.outputs if name), self.operator))
 
 
-def short(name: str) -> str:
-    """Return a name as it can be shown: never longer than a line or two."""
+def short(name: str | bytes) -> str:
+    """Return a name as it can be shown: never longer than a line or two.
+
+    A text that is no UTF-8 comes out of a file as bytes.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
     return name if len(name) <= limits.LONGEST_NAME else name[: limits.LONGEST_NAME] + "…"
 
 

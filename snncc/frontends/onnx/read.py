@@ -53,7 +53,7 @@ def _integers(place: Place, proto: onnx.ModelProto, asked: Asked) -> Model:
     """Return the model in a file that snncc wrote. Raises ``SnnccError``."""
     if asked.integers is None:
         message = "it holds integers that snncc wrote, and a network of floats is wanted"
-        hint = "give the model that it was made of"
+        hint = "give the model that it was made of, or `integers=snncc.backends.writers.read_back`"
         raise place.fault(rules.UNSUPPORTED_OP, message, hint)
     if asked.settings:
         message = f"a file of integers has no settings, but `{next(iter(asked.settings))}` is given"

@@ -237,6 +237,19 @@ def test_a_text_that_lies(before: str, after: str, said: str, copy: Path) -> Non
     assert said in message
 
 
+@pytest.mark.parametrize("text", [b"graph step", b"loihi2", b"HardReset", b"fc.weight.transposed"])
+def test_a_text_that_is_no_utf_8(text: bytes, copy: Path) -> None:
+    """Protocol buffers give such a text as bytes."""
+    data = copy.read_bytes()
+    assert text in data
+    copy.write_bytes(data.replace(text, b"\xff" + text[1:]))
+    assert run("check", copy) == 2
+    with pytest.raises(SnnccError) as caught:
+        loaded(copy)
+    (found,) = caught.value.diagnostics
+    assert found.rule.code in ("SNN165", "SNN160")
+
+
 def test_a_text_without_end(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = stated("snncc.graph.txt", lambda text: text + " " * (17 << 20))
     assert changed(copy, long)[0] == "SNN162"
