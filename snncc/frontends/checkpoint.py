@@ -117,8 +117,8 @@ def _check_format(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(_ZIP):
-        if zipfile.is_zipfile(path):
-            _check_members(path)
+        if parts := parts_of(path):
+            _check_members(path, parts)
             return
         size = path.stat().st_size
         message = f"`{path}` ends too early, after {size} bytes: its table of contents is missing"
@@ -129,9 +129,16 @@ def _check_format(path: Path) -> None:
         raise fault(rules.NOT_A_CHECKPOINT, path, f"`{path}` is no checkpoint but {what}")
 
 
-def _check_members(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        parts = {part for name in archive.namelist() for part in name.split("/")}
+def parts_of(path: Path) -> frozenset[str]:
+    """Return the names of files and folders in an archive; none where it is no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(part for name in archive.namelist() for part in name.split("/"))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return frozenset()
+
+
+def _check_members(path: Path, parts: frozenset[str]) -> None:
     if {"data.pkl", "version"} <= parts and "constants.pkl" not in parts:
         return
     what = "a TorchScript archive" if "constants.pkl" in parts else "another kind of archive"

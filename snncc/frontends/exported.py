@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +18,21 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from snncc.diagnostics.core import SnnccError
 from snncc.frontends import rules
-from snncc.frontends.checkpoint import fault
+from snncc.frontends.checkpoint import fault, parts_of
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.prepare import quiet
 from snncc.frontends.readers import Asked
 from snncc.frontends.rules_of_exchange import UNREADABLE_EXCHANGE
 from snncc.frontends.samples import of_samples
-from snncc.frontends.torch_export import BATCH, import_module, import_program
+from snncc.frontends.torch_export import BATCH, Imported, import_module, import_program
 from snncc.ir.graph import Graph, IRError
 from snncc.ir.ops import Input
 
 CALLED = "the exported program"
 
+_LONGEST_REASON = 300
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -43,12 +44,12 @@ def read_exported(path: Path, asked: Asked) -> Model:
         hint = "`--trust-pickle`, if you know who made the file; or export to ONNX"
         raise fault(rules.PICKLED_CODE, path, message, hint)
     program = _loaded(path)
-    sizes = _input_sizes(path, program)
-    _check_asked(path, sizes, asked)
-    if all(isinstance(n, int) for n in sizes):
-        imported = import_program(program)
-    else:
-        imported = import_module(_module_of(program), _example(path, sizes, asked))
+    try:
+        imported = _imported(path, program, asked)
+    except SnnccError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
     shape = cast(Input, imported.graph.of_kind("input")[0]).shape
     origin = ReadGraph(_of_several(path, imported.graph, shape[0]), CALLED, imported.graph)
     return Model(origin, shape[1:], path.stem, notes=imported.diagnostics)
@@ -70,7 +71,7 @@ def _of_several(path: Path, graph: Graph, samples: int) -> Graph:
 
 def _check_archive(path: Path) -> None:
     """Raise ``SnnccError`` for what is no archive; nothing in it is opened."""
-    if not zipfile.is_zipfile(path):
+    if not parts_of(path):
         message = f"`{path}` is no exported program, or it ends too early"
         raise fault(UNREADABLE_EXCHANGE, path, message)
 
@@ -81,9 +82,22 @@ def _loaded(path: Path) -> ExportedProgram:
         with _told_nothing(), quiet():
             return torch.export.load(path)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        message = f"`{path}` cannot be read as an exported program: {reason}"
-        raise fault(UNREADABLE_EXCHANGE, path, message) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SnnccError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+    message = f"`{path}` cannot be read as an exported program: {reason}"
+    return fault(UNREADABLE_EXCHANGE, path, message)
+
+
+def _imported(path: Path, program: ExportedProgram, asked: Asked) -> Imported:
+    """Return the program as a graph, for the batch that it was made for or, where open, for two."""
+    sizes = _input_sizes(path, program)
+    _check_asked(path, sizes, asked)
+    if all(isinstance(n, int) for n in sizes):
+        return import_program(program)
+    return import_module(_module_of(program), _example(path, sizes, asked))
 
 
 @contextmanager

@@ -104,6 +104,16 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     assert refusal(path)[0] in ("SNN102", "SNN103")
 
 
+def test_an_archive_of_several_parts(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    torch.save(WEIGHTS, path)
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    data[end - 20 : end] = b"PK\x06\x07" + (1).to_bytes(4, "little") + bytes(8) + b"\x09\0\0\0"
+    path.write_bytes(data)
+    assert refusal(path)[0] == "SNN103"
+
+
 def test_a_truncated_safetensors_file(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     save_file(WEIGHTS, path)

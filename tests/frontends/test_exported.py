@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -190,6 +192,33 @@ def test_a_file_that_is_none(trust: bool, tmp_path: Path) -> None:
     path.write_bytes(b"text, no archive")
     with pytest.raises(SnnccError, match="is no exported program, or it ends too early"):
         load_model(str(path), trust_pickle=trust)
+
+
+def test_an_archive_of_several_parts(net: nn.Module, tmp_path: Path) -> None:
+    path = Path(saved(net, tmp_path / "net.pt2", 2))
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    data[end - 20 : end] = b"PK\x06\x07" + (1).to_bytes(4, "little") + bytes(8) + b"\x09\0\0\0"
+    path.write_bytes(data)
+    assert guarded(["check", str(path)]) == 2
+
+
+def test_a_program_whose_weights_have_another_shape(net: nn.Module, tmp_path: Path) -> None:
+    """It is opened without complaint, and means nothing."""
+    path, other = saved(net, tmp_path / "net.pt2", 2), tmp_path / "other.pt2"
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as made:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith("models/model.json"):
+                program = json.loads(data)
+                meta = program["graph_module"]["graph"]["tensor_values"]
+                meta["x"]["sizes"][1]["as_int"] = 2
+                data = json.dumps(program).encode()
+            made.writestr(name, data)
+    with pytest.raises(SnnccError) as caught:
+        load_model(str(other), trust_pickle=True)
+    (found,) = caught.value.diagnostics
+    assert (found.rule.code, "\n" in found.message) == ("SNN160", False)
 
 
 def test_an_archive_of_something_else(tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_published_networks_by_both_exporters(
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_network_of_spikingjelly(batch: int, tmp_path: Path) -> None:
+    """TorchScript's exporter does not know the operators that its neurons are today."""
+    pytest.importorskip("onnxscript")
     layer = pytest.importorskip("spikingjelly.activation_based.layer")
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     functional = pytest.importorskip("spikingjelly.activation_based.functional")
@@ -140,19 +142,19 @@ def test_a_network_of_spikingjelly(batch: int, tmp_path: Path) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.conv = layer.SeqToANNContainer(nn.Conv2d(1, 4, 3, padding=1))
-            self.lif1 = neuron.LIFNode(step_mode="m")
+            self.lif1 = neuron.LIFNode()
             self.fc = layer.SeqToANNContainer(nn.Flatten(), nn.Linear(64, 6))
-            self.lif2 = neuron.IFNode(step_mode="m")
+            self.lif2 = neuron.IFNode()
 
         def forward(self, x: Tensor) -> Tensor:
             functional.reset_net(self)
-            x = 4 * x.unsqueeze(0).repeat(4, 1, 1, 1, 1)
-            y: Tensor = self.lif2(self.fc(self.lif1(self.conv(x)))).mean(0)
-            return y
+            x = self.conv(4 * x.unsqueeze(0).repeat(4, 1, 1, 1, 1))
+            x = self.fc(torch.stack([self.lif1(x[t]) for t in range(4)]))
+            return torch.stack([self.lif2(x[t]) for t in range(4)]).mean(0)
 
     torch.manual_seed(0)
     module = Net()
-    path = exported(module, torch.rand(batch, 1, 4, 4), tmp_path / "net.onnx")
+    path = exported(module, torch.rand(batch, 1, 4, 4), tmp_path / "net.onnx", dynamo=True)
     assert_is(check_model(load_model(path)), module, 2)
 
 
