@@ -49,8 +49,8 @@ UNKNOWN_NIR = rule(
     Severity.ERROR,
     """
     A node has a type that snncc does not read. Read are Input, Output, Conv1d, Conv2d, Linear,
-    Affine, Scale, Threshold, IF, LIF, CubaLIF, I, SumPool2d, AvgPool2d, Flatten, Delay and graphs
-    within graphs, as of NIR 1.0.
+    Affine, Scale, Threshold, IF, LIF, CubaLIF, LI, CubaLI, I, SumPool2d, AvgPool2d, Flatten, Delay
+    and graphs within graphs, as of NIR 1.0.
 
     Fails, for a primitive of a private version of NIR:
 
@@ -72,10 +72,9 @@ BEYOND_STEPS = rule(
     Severity.ERROR,
     """
     The node is known, and what its fields ask for has no form in time steps that snncc compiles:
-    a synaptic current that outlasts a time step (`CubaLIF` with `tau_syn` above dt: a second
-    state), a leak to another potential than the one of the reset, time constants that differ within
-    a layer, a leak of more than all there is (`tau` below dt), a delay, a leaky integrator without
-    spikes (`LI`).
+    a leak to another potential than the one of the reset (without spikes: than zero), time
+    constants that differ within a layer, a leak of more than all there is (`tau` below dt), a
+    delay.
 
     Where the values look wrong by a power of ten, the file was written with another dt, or by
     another framework than the reading assumes: `--set framework=...`, `--set dt=...`.
@@ -100,8 +99,8 @@ RECURRENT_NIR = rule(
     Severity.ERROR,
     """
     A node reads what it makes itself, directly or through others. A step graph is feed-forward: its
-    only memory is the potential of its neurons. Recurrent layers (`RLeaky`, `RSynaptic`, `LSNN`)
-    have to be trained without their recurrent weights.
+    only memory are the potentials and currents of its neurons. Recurrent layers (`RLeaky`,
+    `RSynaptic`, `LSNN`) have to be trained without their recurrent weights.
 
     Fails:
 

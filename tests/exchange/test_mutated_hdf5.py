@@ -33,6 +33,10 @@ def nir_file(path: Path) -> None:
         "pool": nir.AvgPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])),
         "flatten": nir.Flatten(np.array([2, 2, 2]), 0, -1),
         "fc": nir.Affine(random.normal(size=(5, 8)), np.ones(5)),
+        "cuba": nir.CubaLIF(
+            *(np.full(5, v) for v in (5e-4, 2e-4, 2.0, 0.0, 1.0)), np.zeros(5), np.full(5, 5.0)
+        ),
+        "fc2": nir.Linear(random.normal(size=(5, 5))),
         "if": nir.IF(np.full(5, 1e4), np.ones(5), np.zeros(5)),
         "output": nir.Output(np.array([5])),
     }

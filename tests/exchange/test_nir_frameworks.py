@@ -114,6 +114,43 @@ def test_snntorch(mechanism: str, settings: Mapping[str, str], tmp_path: Path) -
     assert_same(snn_spikes(network), spikes_of(graph))
 
 
+def synaptic_network(**options: Any) -> nn.Sequential:
+    snn = pytest.importorskip("snntorch")
+
+    def synaptic(*shape: int) -> nn.Module:
+        numbers = {"alpha": 0.8, "beta": 0.75, "threshold": 1.5}
+        sizes = {name: torch.full(shape, value) for name, value in numbers.items()}
+        made: nn.Module = snn.Synaptic(**sizes, init_hidden=True, **options)
+        return made
+
+    conv, head = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Linear(64, 10)
+    weights(0, conv, head, gain=2.0)
+    return nn.Sequential(conv, synaptic(4, 4, 4), nn.Flatten(), head, synaptic(10))
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"reset_mechanism": "subtract"}, {}),
+        ({"reset_mechanism": "zero", "reset_delay": False}, {"reset": "hard"}),
+    ],
+    ids=["subtract", "zero"],
+)
+@pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
+def test_currents_of_snntorch(
+    options: Mapping[str, Any], settings: Mapping[str, str], tmp_path: Path
+) -> None:
+    network = synaptic_network(**options)
+    snn_export(network, tmp_path / "net.nir")
+    snn = importlib.import_module("snntorch")
+    importlib.import_module("snntorch.utils").reset(network)
+    theirs = fired(network, (snn.Synaptic,), lambda: [network(IMAGES) for _ in range(STEPS)])
+    graph = read(tmp_path / "net.nir", framework="snntorch", **settings)
+    assert [op.attributes()["keep"] for op in graph.of_kind("synaptic_current")] == [0.8, 0.8]
+    assert not graph.of_kind("scale")
+    assert_same(theirs, spikes_of(graph))
+
+
 # -- SpikingJelly ------------------------------------------------------------
 
 
@@ -130,6 +167,7 @@ JELLY = {
     "lif-above-zero": lambda n: n.LIFNode(tau=2.0, v_reset=0.25),
     "plif": lambda n: n.ParametricLIFNode(init_tau=3.0),
     "if": lambda n: n.IFNode(v_threshold=2.0),
+    "cuba": lambda n: n.CUBALIFNode(c_decay=0.6, v_decay=0.75, v_threshold=2.5),
 }
 
 
@@ -149,14 +187,14 @@ def test_spikingjelly(kind: str, tmp_path: Path) -> None:
 # -- Norse -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["LIFBoxCell", "IAFCell"])
+@pytest.mark.parametrize("kind", ["LIFBoxCell", "IAFCell", "LIFCell"])
 @pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
 def test_norse(kind: str, tmp_path: Path) -> None:
     """It exports neither pools nor flatten: convolutions alone."""
     norse = pytest.importorskip("norse.torch")
     exporter = importlib.import_module("norse.torch.utils.export_nir")
     first, second = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Conv2d(4, 10, 4)
-    weights(4, first, second, gain=12.0 if kind == "LIFBoxCell" else 3.0)
+    weights(4, first, second, gain=3.0 if kind == "IAFCell" else 12.0)
     cell = getattr(norse, kind)
     network = norse.SequentialState(first, cell(), second, cell())
     write(tmp_path / "net.nir", exporter.to_nir(network, IMAGES[:1]))
@@ -168,6 +206,26 @@ def test_norse(kind: str, tmp_path: Path) -> None:
 
     theirs = fired(network, (cell,), run)
     assert_same(theirs, spikes_of(read(tmp_path / "net.nir", framework="norse")))
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
+def test_an_integrator_of_norse(tmp_path: Path) -> None:
+    """The answer is the sum of its potentials."""
+    norse = pytest.importorskip("norse.torch")
+    exporter = importlib.import_module("norse.torch.utils.export_nir")
+    first, second = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.Conv2d(4, 10, 4)
+    weights(4, first, second, gain=12.0)
+    network = norse.SequentialState(first, norse.LIFCell(), second, norse.LIBoxCell())
+    write(tmp_path / "net.nir", exporter.to_nir(network, IMAGES[:1]))
+    state, total = None, torch.zeros(())
+    with torch.no_grad():
+        for _ in range(STEPS):
+            given, state = network(IMAGES, state)
+            total = total + given
+    graph = read(tmp_path / "net.nir", framework="norse")
+    answer = interpret(graph, IMAGES.double().numpy())[graph.ops[-1].name]
+    assert np.abs(total.numpy()).max() > 0.1
+    np.testing.assert_allclose(answer, total.numpy(), rtol=1e-4, atol=1e-6)
 
 
 # -- sinabs ------------------------------------------------------------------
@@ -200,3 +258,21 @@ def test_sinabs(kind: str, tmp_path: Path) -> None:
     steps = [np.swapaxes(a.reshape(len(IMAGES), STEPS, *a.shape[1:]), 0, 1) for a in theirs]
     settings = {"norm_input": "false"} if kind == "lif-as-it-is" else {}
     assert_same(steps, spikes_of(read(tmp_path / "net.nir", framework="sinabs", **settings)))
+
+
+@pytest.mark.parametrize("norm_input", [True, False])
+@pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
+def test_an_integrator_of_sinabs(norm_input: bool, tmp_path: Path) -> None:
+    layers = pytest.importorskip("sinabs.layers")
+    to_nir = importlib.import_module("sinabs.nir").to_nir
+    head = nn.Linear(64, 10)
+    weights(3, head)
+    leak = layers.ExpLeakSqueeze(tau_mem=3.0, num_timesteps=STEPS, norm_input=norm_input)
+    network = nn.Sequential(nn.Flatten(), head, leak)
+    shown = IMAGES[:, None].expand(-1, STEPS, -1, -1, -1).flatten(0, 1)
+    with torch.no_grad():
+        theirs = network(shown).reshape(len(IMAGES), STEPS, 10).sum(1)
+    write(tmp_path / "net.nir", to_nir(network, shown[:STEPS]))
+    graph = read(tmp_path / "net.nir", framework="sinabs", norm_input=str(norm_input).lower())
+    answer = interpret(graph, IMAGES.double().numpy())[graph.ops[-1].name]
+    np.testing.assert_allclose(answer, theirs.numpy(), rtol=1e-4, atol=1e-5)

@@ -147,17 +147,6 @@ def test_threshold_keeps_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(interpret(made, x)[made.of_kind("neuron")[0].name], x > 0.5)
 
 
-def test_a_current_that_lasts_one_step_is_no_second_state(tmp_path: Path) -> None:
-    fields = {"tau_syn": 1e-4, "tau_mem": 2e-4, "r": 2.0, "v_leak": 0.0, "v_threshold": 1.0}
-    cuba = nir.CubaLIF(**{k: np.full(4, v) for k, v in fields.items()}, w_in=np.full(4, 1.0))
-    assert neuron(load(line(tmp_path / "a.nir", cuba))).decay_input is False
-    fields["tau_syn"] = 5e-4
-    longer = nir.CubaLIF(**{k: np.full(4, v) for k, v in fields.items()})
-    code, message = code_of(line(tmp_path / "b.nir", longer))
-    assert code == "SNN176"
-    assert "keeps 0.8 of itself from step to step: a second state" in message
-
-
 # -- layers --------------------------------------------------------------------
 
 
@@ -306,7 +295,6 @@ def test_recurrent_graphs_are_refused_with_the_cycle(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
-    "LI": (lambda: nir.LI(np.ones(4), np.ones(4), np.zeros(4)), "SNN176", "integrator that leaks"),
     "delay": (lambda: nir.Delay(np.full(4, 1e-3)), "SNN176", "it delays by 0.001 s"),
     "leak": (lambda: lif(v_leak=0.5), "SNN176", "it leaks to 0.5 and is reset to 0"),
     "fast": (lambda: lif(tau=1e-5), "SNN176", "10 of the potential would leak in one time step"),

@@ -14,6 +14,11 @@ Norse 1.1       dt**2 / rate, 1; dt = 0.001              to ``v_reset``      ``>
 sinabs 3.1      time steps, exp(-1 / tau), 1             soft*               ``>=``
 ==============  =======================================  ==================  =======
 
+A synaptic current (``CubaLIF``) is updated first, and the potential of the same step sees the
+updated one, everywhere. Its input is weighed as the equation says, ``I += rate (w_in X - I)``.
+Norse adds it whole, ``I = keep I + w_in X``. sinabs leaks what it has just added, ``I = keep (I +
+w_in X)``, and its exporter drops ``tau_syn``.
+
 A star: the exporter drops what the module says and writes ``v_reset = 0`` (sources:
 ``snntorch/export_nir.py``, ``spikingjelly/activation_based/nir_exchange/to_nir.py``,
 ``norse/torch/utils/export_nir.py``, ``sinabs/nir.py`` of those releases).
@@ -27,6 +32,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 Reset: TypeAlias = Literal["hard", "soft", "soft-late"]
+Entry: TypeAlias = Literal["weighed", "whole", "leaked"]
 
 MOST_STEPS = 4096
 """Time steps that a network may be asked for: every one of them is held in memory."""
@@ -39,7 +45,8 @@ class Convention:
     ``tau_unit_s`` is what 1 in the file's ``tau`` means in seconds. With ``exact`` a step decays by
     ``exp(-dt / tau)``, and with ``norm_input`` the input is multiplied by one minus that. IF adds
     ``r dt`` of its input where ``if_per_second``, else ``r``. A ``soft-late`` reset takes the
-    threshold off in the next step, behind the leak.
+    threshold off in the next step, behind the leak. ``entry`` is how an input enters a current that
+    outlasts a step: weighed by its rate, whole, or leaked at once.
     """
 
     framework: str = "nir"
@@ -50,15 +57,22 @@ class Convention:
     if_per_second: bool = True
     reset: Reset = "hard"
     strict: bool = True
+    entry: Entry = "weighed"
 
     def rate(self, tau: float) -> float:
-        """Return which share of the potential leaks in one step; more than 1 is no leak."""
+        """Return which share of a potential or current leaks in a step; more than 1 is no leak."""
         ratio = self.dt_s / (tau * self.tau_unit_s)
         return tidy(-math.expm1(-ratio) if self.exact else ratio)
 
     def gain(self, rate: float, r: float) -> float:
         """Return what one step of a leaky neuron adds for an input of 1."""
         return tidy(r if self.exact and not self.norm_input else rate * r)
+
+    def drive(self, rate: float, weight: float) -> float:
+        """Return what one step adds to a synaptic current for an input of 1."""
+        if self.entry == "weighed":
+            return self.gain(rate, weight)
+        return tidy(weight if self.entry == "whole" else (1 - rate) * weight)
 
     def gain_without_leak(self, r: float) -> float:
         """Return what one step of IF adds for an input of 1."""
@@ -76,11 +90,17 @@ CONVENTIONS: Mapping[str, Convention] = {
     "nir": Convention(),
     "snntorch": Convention("snntorch", reset="soft-late"),
     "spikingjelly": Convention("spikingjelly", strict=False),
-    "norse": Convention("norse", dt_s=1e-3, tau_unit_s=1e3, if_per_second=False),
+    "norse": Convention("norse", dt_s=1e-3, tau_unit_s=1e3, if_per_second=False, entry="whole"),
     "sinabs": Convention(
-        "sinabs", dt_s=1.0, exact=True, if_per_second=False, reset="soft", strict=False
+        "sinabs",
+        dt_s=1.0,
+        exact=True,
+        if_per_second=False,
+        reset="soft",
+        strict=False,
+        entry="leaked",
     ),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The neurons of NIR as those of a step graph.
 
 ``H = V + g X - rate (V - v_leak)`` with ``rate`` and ``g`` from the convention. Factors that differ
-from channel to channel go into the current: a neuron is the same in other units of potential.
+from channel to channel go into the current: a neuron is the same in other units of potential. So is
+a synaptic current, and what multiplies either stands in front of the current.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from snncc.frontends.nir.write_steps import Writer
 from snncc.frontends.rules_of_nir import NOT_NIR
 from snncc.ir import ops
 from snncc.ir.graph import Array
+from snncc.ir.synaptic_current import SynapticCurrent
 
 
 def if_neuron(write: Writer, node: Node, x: str) -> str:
@@ -30,15 +32,21 @@ def lif_neuron(write: Writer, node: Node, x: str) -> str:
 
 
 def cuba_lif_neuron(write: Writer, node: Node, x: str) -> str:
-    """Return the spikes of a ``CubaLIF`` whose current lasts one step."""
-    convention = write.reading.convention
-    tau = same(write, node, "tau_syn")
-    rate = convention.rate(tau) if tau > 0 else 0.0
-    if rate != 1:
-        message = f"its current keeps {1 - rate:.4g} of itself from step to step: a second state"
-        raise write.beyond(node, message, _HINT)
-    weight = same(write, node, "w_in") if "w_in" in node.fields else 1.0
-    return _leaky(write, node, write.scaled(node, x, convention.gain(rate, weight)), "tau_mem")
+    """Return the spikes of ``CubaLIF``: a neuron behind a current."""
+    x, drive, keep = _driven(write, node, x)
+    return _leaky(write, node, x, "tau_mem", drive, keep)
+
+
+def leaky_integrator(write: Writer, node: Node, x: str) -> str:
+    """Return the potentials of ``LI``: a current by another name."""
+    return _integrated(write, node, x, "tau")
+
+
+def cuba_leaky_integrator(write: Writer, node: Node, x: str) -> str:
+    """Return the potentials of ``CubaLI``: one current behind the other."""
+    x, drive, keep = _driven(write, node, x)
+    current = _lasting(write, node, write.scaled(node, x, drive), keep)
+    return _integrated(write, node, current, "tau_mem")
 
 
 def threshold(write: Writer, node: Node, x: str) -> str:
@@ -52,16 +60,54 @@ def threshold(write: Writer, node: Node, x: str) -> str:
 _HINT = "was it written with another dt? `--set dt=...` or `--set framework=...`"
 
 
-def _leaky(write: Writer, node: Node, x: str, field: str) -> str:
-    tau, convention = same(write, node, field), write.reading.convention
-    rate = convention.rate(tau) if tau > 0 else 0.0
-    if not 0 < rate <= 1:
-        message = f"`{field}` is {tau:g}: {rate:.4g} of the potential would leak in one time step"
-        raise write.beyond(node, message, _HINT)
+def _leaky(
+    write: Writer, node: Node, x: str, field: str, drive: float = 1.0, keep: float = 0.0
+) -> str:
+    rate, convention = _rate(write, node, field), write.reading.convention
     leak, reset = same(write, node, "v_leak"), _reset(write, node)
     if leak != (reset or 0.0):
         raise write.beyond(node, f"it leaks to {leak:g} and is reset to {reset or 0:g}")
-    return _neuron(write, node, x, write.array(node, "r"), lambda r: convention.gain(rate, r), rate)
+    r = write.array(node, "r")
+    return _neuron(write, node, x, r, lambda r: convention.gain(rate, r) * drive, rate, keep)
+
+
+def _rate(write: Writer, node: Node, field: str) -> float:
+    """Return which share leaks in one time step. Raises ``SnnccError`` where it is none."""
+    tau = same(write, node, field)
+    rate = write.reading.convention.rate(tau) if tau > 0 else 0.0
+    if not 0 < rate <= 1:
+        what = "current" if field == "tau_syn" else "potential"
+        message = f"`{field}` is {tau:g}: {rate:.4g} of the {what} would leak in one time step"
+        raise write.beyond(node, message, _HINT)
+    return rate
+
+
+def _driven(write: Writer, node: Node, x: str) -> tuple[str, float, float]:
+    """Return what drives a synaptic current, its factor, and the share that the current keeps."""
+    rate, drive = _rate(write, node, "tau_syn"), write.reading.convention.drive
+    weights = write.array(node, "w_in") if "w_in" in node.fields else np.ones(1)
+    if _uniform(weights):
+        return x, drive(rate, float(weights.flat[0])), 1 - rate
+    factors = _by_channel(write, node, x, weights, None)
+    return write.scaled_by_channel(node, x, factors), drive(rate, 1.0), 1 - rate
+
+
+def _lasting(write: Writer, node: Node, x: str, keep: float) -> str:
+    """Return a current that keeps a share of itself from step to step."""
+    return write.emit(node, SynapticCurrent, x, keep=keep) if keep else x
+
+
+def _integrated(write: Writer, node: Node, x: str, field: str) -> str:
+    """Return the potentials of neurons that never fire, at every time step."""
+    rate, leak = _rate(write, node, field), same(write, node, "v_leak")
+    if leak:
+        raise write.beyond(node, f"it leaks to {leak:g}, wanted 0 where nothing fires")
+    r, factor = write.array(node, "r"), write.reading.convention.gain(rate, 1.0)
+    if _uniform(r):
+        factor = write.reading.convention.gain(rate, float(r.flat[0]))
+    else:
+        x = write.scaled_by_channel(node, x, _by_channel(write, node, x, r, None))
+    return _lasting(write, node, write.scaled(node, x, factor), 1 - rate)
 
 
 def _reset(write: Writer, node: Node) -> float | None:
@@ -71,7 +117,9 @@ def _reset(write: Writer, node: Node) -> float | None:
     return same(write, node, "v_reset") if "v_reset" in node.fields else 0.0
 
 
-def _neuron(write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None) -> str:
+def _neuron(
+    write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None, keep: float = 0.0
+) -> str:
     level, reset = write.array(node, "v_threshold"), _reset(write, node)
     if _uniform(r) and _uniform(level):
         theta, factor = float(level.flat[0]), gain(float(r.flat[0]))
@@ -86,8 +134,9 @@ def _neuron(write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float 
     plain = rate is not None and factor == 1
     x = write.scaled(node, x, factor if rate is None or plain else factor / rate)
     return write.emit(
-        node, ops.Neuron, x, tau=tau, decay_input=not plain, v_threshold=theta, v_reset=reset,
-        strict=write.reading.convention.strict, v_subtract=_late(write, node, theta, rate or 0.0),
+        node, ops.Neuron, _lasting(write, node, x, keep), tau=tau, decay_input=not plain,
+        v_threshold=theta, v_reset=reset, strict=write.reading.convention.strict,
+        v_subtract=_late(write, node, theta, rate or 0.0),
     )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ _CONVERTERS: Mapping[str, Callable[[Writer, Node, str], str]] = {
     "IF": neurons.if_neuron,
     "LIF": neurons.lif_neuron,
     "CubaLIF": neurons.cuba_lif_neuron,
+    "LI": neurons.leaky_integrator,
+    "CubaLI": neurons.cuba_leaky_integrator,
     "Threshold": neurons.threshold,
 }
 _KNOWN = ", ".join((*_CONVERTERS, "I", "Input", "Output", "NIRGraph"))
@@ -160,9 +162,6 @@ def _behind_integrator(write: Writer, node: Node) -> SnnccError:
 
 
 def _unknown(write: Writer, node: Node) -> SnnccError:
-    if node.type in ("LI", "CubaLI"):
-        message = "an integrator that leaks: time steps would count differently in the answer"
-        return write.beyond(node, message)
     shown = node.type[:40]
     return write.fault(UNKNOWN_NIR, node, f"there is no node `{shown}`", f"known: {_KNOWN}")
 

@@ -116,7 +116,7 @@ class Writer:
         return name
 
 
-_BESIDE = frozenset({"add", "scale", "batch_norm", "repeat", "readout"})
+_BESIDE = frozenset({"add", "scale", "batch_norm", "repeat", "readout", "synaptic_current"})
 """Kinds of which a node may make one beside the op that has its name."""
 _WIDEST = 1 << 20
 _MOST_VALUES = 1 << 28
