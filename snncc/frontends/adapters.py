@@ -7,6 +7,7 @@ other package needs to be installed. A subclass that changes the equation is not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -63,7 +64,20 @@ def _learnt_tau(module: Any) -> float:
     return float(1 / module.w.detach().double().sigmoid())
 
 
-ONE_STEP = Calling(keeps=True, resets=("reset",), returns=lambda spikes, _: spikes)
+def _cuba(module: Any) -> NeuronParameters:
+    """``H = v_decay V + I`` with ``I = c_decay I + X``: SpikingJelly's shares are what is kept."""
+    keep, share = number(module, "c_decay"), number(module, "v_decay")
+    if not (0 <= keep <= 1 and 0 <= share <= 1):
+        raise UnknownNeuronError(f"it keeps {keep:g} of its current and {share:g} of its potential")
+    reset = number_or_none(module, "v_reset")
+    if reset and share != 1:
+        raise UnknownNeuronError(f"it leaks to 0 and is reset to {reset:g}")
+    tau = None if share == 1 else 1 / (1 - share)
+    found = _spikingjelly(lambda _: tau)(module)
+    return replace(found, decay_input=False, keep=keep)
+
+
+ONE_STEP = Calling(keeps=True, resets=("reset",), returns=lambda spikes, *_: spikes)
 """SpikingJelly's single-step mode: the module keeps its state until ``reset``."""
 
 
@@ -74,6 +88,7 @@ def _by_step_mode(module: Any) -> Calling | None:
 _STORED = Adapter(_spikingjelly(_stored_tau), calling=_by_step_mode)
 _NONE = Adapter(_spikingjelly(_no_tau), calling=_by_step_mode)
 _LEARNT = Adapter(_spikingjelly(_learnt_tau), calling=_by_step_mode)
+_CURRENT = Adapter(_cuba, calling=_by_step_mode)
 
 
 def _single(adapter: Adapter) -> Adapter:
@@ -102,6 +117,7 @@ ADAPTERS: Mapping[str, Adapter] = {
     "spikingjelly.activation_based.neuron.lif.LIFNode": _STORED,
     "spikingjelly.activation_based.neuron.integrate_and_fire.IFNode": _NONE,
     "spikingjelly.activation_based.neuron.plif.ParametricLIFNode": _LEARNT,
+    "spikingjelly.activation_based.neuron.lif_variants.CUBALIFNode": _CURRENT,
     **snntorch.ADAPTERS,
     **norse.ADAPTERS,
 }

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from snncc.frontends import analog_neuron, call_op
+from snncc.frontends import analog_neuron, call_op, current_op
 from snncc.frontends import aten_compare as compare
 from snncc.frontends import aten_views as views
 from snncc.frontends import aten_writes as writes
@@ -221,6 +221,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "snncc.neuron": _neuron,
     "snncc.analog_neuron": analog_neuron.convert,
     "snncc.neuron_call": call_op.convert,
+    "snncc.synaptic_current": current_op.convert,
     "aten.conv1d": _conv,
     "aten.conv2d": _conv,
     "aten.conv3d": _conv,

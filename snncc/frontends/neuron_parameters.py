@@ -13,7 +13,11 @@ Rounding = Literal["half_even", "half_up"]
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronParameters:
-    """The numbers of ``ir.ops.Neuron``, in the order of the operator ``snncc::neuron``."""
+    """The numbers of ``ir.ops.Neuron``, in the order of the operator ``snncc::neuron``.
+
+    ``keep`` is the share of the current that outlasts a time step: with one, the neuron stands
+    behind an ``ir.synaptic_current.SynapticCurrent``.
+    """
 
     tau: float | None
     decay_input: bool = True
@@ -24,10 +28,12 @@ class NeuronParameters:
     rounding: Rounding = "half_even"
     norm: float = 1.0
     v_subtract: float | None = None
+    keep: float = 0.0
 
     def as_arguments(self) -> tuple[Any, ...]:
-        """The arguments of the operator behind its input."""
-        return astuple(self)
+        """The arguments of the neuron's operator behind its input."""
+        *arguments, _ = astuple(self)
+        return tuple(arguments)
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,12 @@ class Calling:
     """How a layer of neurons is called that is not simply given currents and gives spikes.
 
     ``steps`` if a call is one time step. A layer that ``keeps`` its state goes on from the call
-    before where it is given none; methods in ``resets`` put it to rest, and return a tensor, those
-    in ``class_resets`` put all layers of the class to rest. Methods in ``class_detaches`` do
-    nothing that matters here. ``returns`` makes what a call returns of spikes and potential,
-    ``given`` finds the potential in what a call was given.
+    before where it is given none; methods in ``resets`` put it to rest, and return the ``rest``
+    that is made of a tensor, those in ``class_resets`` put all layers of the class to rest. Methods
+    in ``class_detaches`` do nothing that matters here. ``returns`` makes what a call returns of
+    spikes, potential and current, ``given`` finds potential and current in what a call was given
+    behind its input. The current in a state is ``leaked`` where it is what a time step leaves of it
+    for the next.
     """
 
     steps: bool = True
@@ -46,8 +54,10 @@ class Calling:
     resets: tuple[str, ...] = ()
     class_resets: tuple[str, ...] = ()
     class_detaches: tuple[str, ...] = ()
-    returns: Callable[[Any, Any], Any] = lambda spikes, potential: (spikes, potential)
-    given: Callable[[Any], Any] = lambda state: state
+    returns: Callable[[Any, Any, Any], Any] = lambda spikes, potential, _: (spikes, potential)
+    given: Callable[..., tuple[Any, Any]] = lambda potential=None, **_: (potential, None)
+    rest: Callable[[Any], Any] = lambda zero: zero
+    leaked: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def number(module: Any, name: str) -> float:
     value = getattr(module, name)
     if isinstance(value, Tensor) and (value.numel() != 1 or value.is_meta):
         raise UnknownNeuronError(f"its `{name}` is a tensor of shape {tuple(value.shape)}")
-    return float(value)
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def number_or_none(module: Any, name: str) -> float | None:

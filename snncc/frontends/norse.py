@@ -6,13 +6,13 @@ One step of length dt, with the potential V, the current I of its synapses and t
     H  = V + dt tau_mem_inv (v_leak - V + I)     (`IAF`: V + X)
     I' = (1 - dt tau_syn_inv) I
 
-Spikes are above the threshold. A current that outlasts a step is a second state, which the neurons
-of a step graph do not have.
+Spikes are above the threshold. The state that is handed on has I', what is left of the current.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from snncc.frontends.neuron_parameters import (
@@ -30,14 +30,15 @@ class State(NamedTuple):
     """What a call returns beside spikes."""
 
     v: Any
+    i: Any
 
 
-def _given(state: Any) -> Any:
-    return None if state is None else state.v
+def _given(state: Any = None) -> tuple[Any, Any]:
+    return (None, None) if state is None else (state.v, getattr(state, "i", None))
 
 
-CELL = Calling(returns=lambda spikes, v: (spikes, State(v)), given=_given)
-LAYER = Calling(steps=False, returns=lambda spikes, v: (spikes, State(v)), given=_given)
+CELL = Calling(returns=lambda spikes, v, i: (spikes, State(v, i)), given=_given, leaked=True)
+LAYER = replace(CELL, steps=False)
 
 
 def _box(module: Any) -> NeuronParameters:
@@ -53,11 +54,9 @@ def _box(module: Any) -> NeuronParameters:
 
 def _with_current(module: Any) -> NeuronParameters:
     rate = module.dt * number(module.p, "tau_syn_inv")
-    if abs(rate - 1) > 1e-9:
-        raise UnknownNeuronError(
-            f"its current outlasts a time step (`dt * tau_syn_inv` is {rate:g}): a second state"
-        )
-    return _box(module)
+    if not 0 <= rate <= 1 + 1e-9:
+        raise UnknownNeuronError(f"`dt * tau_syn_inv` is {rate:g}, wanted 0 to 1")
+    return replace(_box(module), keep=0.0 if abs(rate - 1) <= 1e-9 else 1 - rate)
 
 
 def _no_leak(module: Any) -> NeuronParameters:

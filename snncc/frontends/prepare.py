@@ -13,7 +13,7 @@ from typing import TypeAlias
 from torch import nn
 
 from snncc.diagnostics.core import Diagnostic
-from snncc.frontends import analog_neuron, rules
+from snncc.frontends import analog_neuron, current_op, rules
 from snncc.frontends.adapters import adapter_of
 from snncc.frontends.calls import Calls, Methods, classes_stand_in, of_all_steps
 from snncc.frontends.neuron_parameters import Calling, NeuronParameters, UnknownNeuronError
@@ -97,6 +97,8 @@ def _stand_ins(
         return None
     if analog:
         return {"forward": analog_neuron.forward}
+    if current_op.is_current(module):
+        return current_op.methods(module)
     return _methods(module, *read, layers) if read else None
 
 

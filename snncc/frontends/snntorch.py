@@ -5,7 +5,8 @@ A spike of one step takes effect in the next, behind the leak:
     H' = beta H + X - threshold R      (`subtract`),    H' = beta (1 - R) H + X    (`zero`)
 
 with R the spike of the step before. The first is a soft reset by ``threshold / beta`` before the
-leak, the second is a hard reset. Spikes are above the threshold.
+leak, the second is a hard reset. Spikes are above the threshold. In a `Synaptic` X is a current,
+``I = alpha I + X``, and `zero` drops the input of the step, too, unless its reset is not delayed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from snncc.frontends.neuron_parameters import (
 MODULES = ("snntorch._neurons",)
 
 _RESETS = ("subtract", "zero", "none")
+_DROPS_INPUT = "its reset to zero drops the input of the next time step"
 
 
 def _leaky(module: Any) -> NeuronParameters:
@@ -36,11 +38,18 @@ def _leaky(module: Any) -> NeuronParameters:
     return _with_reset(module, beta, threshold, tau=tau, decay_input=False)
 
 
+def _synaptic(module: Any) -> NeuronParameters:
+    if module.reset_mechanism == "zero" and getattr(module, "reset_delay", True):
+        raise UnknownNeuronError(_DROPS_INPUT)
+    alpha = min(max(number(module, "alpha"), 0.0), 1.0)
+    return replace(_leaky(module), keep=alpha)
+
+
 def _lapicque(module: Any) -> NeuronParameters:
     """``H' = (1 - dt / RC) H + dt / C X``: in units of R, a leak that divides the input too."""
     _hold_usual(module)
     if module.reset_mechanism == "zero":
-        raise UnknownNeuronError("its reset to zero drops the input of the next time step")
+        raise UnknownNeuronError(_DROPS_INPUT)
     resistance = number(module, "R")
     tau = resistance * number(module, "C") / number(module, "time_step")
     if tau < 1 or resistance <= 0:
@@ -82,16 +91,31 @@ CALLING = Calling(
     resets=("reset_mem", "init_leaky", "init_lapicque"),
     class_resets=("reset_hidden",),
     class_detaches=("detach_hidden",),
+    given=lambda mem=None: (mem, None),
+)
+SYNAPTIC = replace(
+    CALLING,
+    resets=("reset_mem", "init_synaptic"),
+    returns=lambda spikes, mem, syn: (spikes, syn, mem),
+    given=lambda syn=None, mem=None: (mem, syn),
+    rest=lambda zero: (zero, zero),
 )
 
 
 def _calling(module: Any) -> Calling:
     if module.init_hidden and not module.output:
-        return replace(CALLING, returns=lambda spikes, _: spikes)
+        return replace(CALLING, returns=lambda spikes, *_: spikes)
     return CALLING
+
+
+def _calling_synaptic(module: Any) -> Calling:
+    if module.init_hidden and not module.output:
+        return replace(SYNAPTIC, returns=lambda spikes, *_: spikes)
+    return SYNAPTIC
 
 
 ADAPTERS: Mapping[str, Adapter] = {
     "snntorch._neurons.leaky.Leaky": Adapter(_leaky, calling=_calling),
     "snntorch._neurons.lapicque.Lapicque": Adapter(_lapicque, calling=_calling),
+    "snntorch._neurons.synaptic.Synaptic": Adapter(_synaptic, calling=_calling_synaptic),
 }

@@ -17,6 +17,7 @@ from snncc.passes.gather_steps import GatherSteps
 from snncc.passes.join_pieces import JoinPieces
 from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Quantize
+from snncc.passes.raise_currents import RaiseCurrents
 from snncc.passes.raise_neurons import RaiseNeurons
 from snncc.passes.roll_levels import RollLevels
 from snncc.passes.to_steps import ToSteps
@@ -29,6 +30,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         JoinPieces,
         Canonicalise,
         RaiseNeurons,
+        RaiseCurrents,
         GatherSteps,
         ToSteps,
         CheckSpikes,
@@ -48,6 +50,7 @@ FRONT: Final[tuple[Pass, ...]] = (
     JoinPieces(),
     Canonicalise(),
     RaiseNeurons(),
+    RaiseCurrents(),
     Canonicalise(),
     GatherSteps(),
     Canonicalise(),

@@ -17,7 +17,8 @@ from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op, Weight, without_dead
 from snncc.ir.ops import Foreign
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
-from snncc.passes.neuron_equation import Equation, NearMissError, equation_of, single_step
+from snncc.passes.first_step import neuron_of
+from snncc.passes.neuron_equation import Equation, NearMissError, single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two
 from snncc.passes.recurrence import Answer, Arithmetic, Chain, chains
@@ -112,7 +113,7 @@ class _Raising:
                 raise NearMissError(message, chain.firings[0].potential)
             neuron = single_step(chain)
         else:
-            neuron = equation_of(self.arithmetic, chain)
+            neuron = neuron_of(self.arithmetic, chain)
             prove(self.arithmetic, chain, neuron)
         self._hold_settled(chain)
         answers = self._answers(chain)

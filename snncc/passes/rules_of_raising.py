@@ -1,4 +1,4 @@
-"""The rule about arithmetic that should have been a neuron, with the text of ``snncc explain``."""
+"""The rules about arithmetic that should have been neurons, with the texts of ``snncc explain``."""
 
 from __future__ import annotations
 
@@ -61,6 +61,71 @@ UNRAISED_ARITHMETIC = rule(
             for _ in range(4):
                 v = 0.5 * v * (1 - spikes) + current
                 spikes = (v > 1).float()
+                total = total + spikes
+            return total / 4
+    ```
+    """,
+)
+
+UNRAISED_CURRENT = rule(
+    "SNN159",
+    "unraised-current",
+    Severity.ERROR,
+    """
+    What a neuron reads in one time step is made of what it read in the step before, as a synaptic
+    current is, but not in the way of one, so that it stays arithmetic, which no chip runs.
+
+    A current that is written out in Python is recognised where, in all time steps alike, a constant
+    share of it is left and an input is added: `current = 0.9 * current + x`. The share is one
+    number between 0 and 1 for the whole layer, and the current starts at 0.
+
+    Fails, because each neuron keeps a share of its own:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 16)
+            self.register_buffer("keep", torch.linspace(0.5, 0.9, 16))
+
+        def forward(self, x: Tensor) -> Tensor:
+            current, v = torch.zeros(2, 16), torch.zeros(2, 16)
+            total = 0
+            for _ in range(4):
+                current = self.keep * current + self.fc(x)
+                v = 0.5 * v + current
+                spikes = (v > 1).float()
+                v = v * (1 - spikes)
+                total = total + spikes
+            return total / 4
+    ```
+
+    Mended:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            current, v = torch.zeros(2, 16), torch.zeros(2, 16)
+            total = 0
+            for _ in range(4):
+                current = 0.7 * current + self.fc(x)
+                v = 0.5 * v + current
+                spikes = (v > 1).float()
+                v = v * (1 - spikes)
                 total = total + spikes
             return total / 4
     ```

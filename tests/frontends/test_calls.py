@@ -19,6 +19,7 @@ from snncc.frontends.neuron_op import neuron
 from snncc.frontends.neuron_parameters import NeuronParameters, UnknownNeuronError
 from snncc.frontends.torch_export import import_module, trace
 from snncc.ir.graph import Graph
+from snncc.passes import FRONT
 from snncc.passes.base import run_passes
 from snncc.passes.gather_calls import GatherCalls
 
@@ -45,6 +46,20 @@ SNN: dict[str, Any] = {
 
 def leaky(**members: Any) -> nn.Module:
     made: nn.Module = foreign("snntorch._neurons.leaky.Leaky", **{**SNN, **members})()
+    return made
+
+
+def synaptic(**members: Any) -> nn.Module:
+    zeros = lambda _: (torch.zeros(0), torch.zeros(0))  # noqa: E731
+    given = {**SNN, "alpha": 0.75, "reset_mem": zeros, **members}
+    made: nn.Module = foreign("snntorch._neurons.synaptic.Synaptic", **given)()
+    return made
+
+
+def cuba(**members: Any) -> nn.Module:
+    given = {"c_decay": 0.5, "v_decay": 0.75, "v_threshold": 0.5, "v_reset": 0.0, **members}
+    path = "spikingjelly.activation_based.neuron.lif_variants.CUBALIFNode"
+    made: nn.Module = foreign(path, **{"step_mode": "s", "reset": lambda _: None, **given})()
     return made
 
 
@@ -94,6 +109,18 @@ def read(module: nn.Module) -> NeuronParameters:
         (cell(v_leak=0.5, v_reset=0.5), {"tau": 10.0, "decay_input": True, "v_reset": 0.5}),
         (cell("iaf.IAFCell"), {"tau": None, "decay_input": True}),
         (cell("lif.LIFCell", tau_syn_inv=1000), {"tau": 10.0, "decay_input": True}),
+        (cell("lif.LIFCell"), {"tau": 10.0, "decay_input": True, "keep": 0.8}),
+        (cell("lif.LIF", tau_syn_inv=0), {"tau": 10.0, "decay_input": True, "keep": 1.0}),
+        (synaptic(), {"tau": 2.0, "v_reset": None, "v_subtract": 2.0, "keep": 0.75}),
+        (synaptic(alpha=torch.tensor([1.5])), {"tau": 2.0, "v_reset": None, "v_subtract": 2.0,
+                                               "keep": 1.0}),
+        (synaptic(alpha=-1.0), {"tau": 2.0, "v_reset": None, "v_subtract": 2.0}),
+        (synaptic(reset_mechanism="none"), {"tau": 2.0, "v_reset": None, "v_subtract": 0.0,
+                                            "keep": 0.75}),
+        (synaptic(reset_mechanism="zero", reset_delay=False), {"tau": 2.0, "keep": 0.75}),
+        (cuba(), {"tau": 4.0, "v_threshold": 0.5, "strict": False, "keep": 0.5}),
+        (cuba(v_decay=1.0, v_reset=-0.5), {"tau": None, "v_threshold": 0.5, "v_reset": -0.5,
+                                           "strict": False, "keep": 0.5}),
     ],
 )  # fmt: skip
 def test_parameters(module: nn.Module, wanted: dict[str, Any]) -> None:
@@ -115,8 +142,17 @@ def test_parameters(module: nn.Module, wanted: dict[str, Any]) -> None:
         (lapicque(C=0.25), "time constant is 0.5"),
         (cell(tau_mem_inv=2000), "wanted 0 to 1"),
         (cell(v_leak=0.5), "leaks to 0.5 and is reset to 0"),
-        (cell("lif.LIFCell"), "a second state"),
-        (foreign("snntorch._neurons.synaptic.Synaptic")(), "no adapter knows"),
+        (cell("lif.LIFCell", tau_syn_inv=2000), "`dt \\* tau_syn_inv` is 2, wanted 0 to 1"),
+        (cell("lif.LIFCell", tau_syn_inv=-1), "wanted 0 to 1"),
+        (cell("lif.LIFCell", tau_syn_inv=float("nan")), "is nan, wanted 0 to 1"),
+        (synaptic(reset_mechanism="zero"), "drops the input"),
+        (synaptic(alpha=torch.ones(3)), "its `alpha` is a tensor of shape"),
+        (synaptic(beta=torch.ones(3)), "its `beta` is a tensor of shape"),
+        (synaptic(reset_delay=False), "not delayed"),
+        (cuba(c_decay=1.5), "keeps 1.5 of its current"),
+        (cuba(v_decay=-0.5), "-0.5 of its potential"),
+        (cuba(v_reset=0.25), "leaks to 0 and is reset to 0.25"),
+        (foreign("snntorch._neurons.alpha.Alpha")(), "no adapter knows"),
     ],
 )
 def test_neurons_that_cannot_be_read(module: nn.Module, reason: str) -> None:
@@ -189,6 +225,9 @@ def gathered(module: nn.Module) -> Graph:
         Inside(single()),
         Inside(single(), lambda net: net.lif.reset()),
         Loop(cell()),
+        Loop(cell("lif.LIFCell")),
+        Inside(cuba()),
+        Inside(synaptic(init_hidden=True)),
     ],
 )
 def test_calls_of_a_layer_are_one_neuron(network: nn.Module) -> None:
@@ -198,6 +237,53 @@ def test_calls_of_a_layer_are_one_neuron(network: nn.Module) -> None:
     assert graph.type_of("lif").shape == (T, 2, 3)
     assert "forward" not in vars(network.lif)
     assert not {"reset", "reset_mem"} & vars(network.lif).keys()
+
+
+class WithCurrent(Loop):
+    """A layer of snnTorch that hands on its current and its potential."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (current, potential), out = self.begin(self), []
+        for _ in range(T):
+            spikes, current, potential = self.lif(self.fc(x), current, potential)
+            out.append(spikes)
+        return torch.stack(out).sum(0)
+
+
+@pytest.mark.parametrize(
+    ("network", "keep"),
+    [
+        (WithCurrent(synaptic(), lambda net: net.lif.reset_mem()), 0.75),
+        (WithCurrent(synaptic(), lambda _: (None, None)), 0.75),
+        (WithCurrent(synaptic(), lambda _: (torch.zeros(2, 3), torch.zeros(2, 3))), 0.75),
+        (WithCurrent(synaptic(init_hidden=True, output=True), lambda _: (None, None)), 0.75),
+        (Inside(synaptic(init_hidden=True)), 0.75),
+        (Inside(synaptic(init_hidden=True), lambda net: net.lif.reset_mem()), 0.75),
+        (Loop(cell("lif.LIFCell")), 0.8),
+        (Inside(cuba()), 0.5),
+    ],
+)
+def test_the_current_of_a_layer_is_one_op(network: nn.Module, keep: float) -> None:
+    graph = run_passes(trace(network, torch.zeros(1, 3)), FRONT).graph
+    (current,) = graph.of_kind("synaptic_current")
+    (layer,) = graph.of_kind("neuron")
+    assert (current.name, current.attributes()) == ("lif.synaptic_current", {"keep": keep})
+    assert layer.inputs == (current.name,)
+
+
+def test_a_layer_without_a_lasting_current_has_none() -> None:
+    network = WithCurrent(synaptic(alpha=0.0), lambda net: net.lif.reset_mem())
+    graph = run_passes(trace(network, torch.zeros(1, 3)), FRONT).graph
+    assert not graph.of_kind("synaptic_current")
+
+
+def test_a_current_of_another_origin() -> None:
+    begins = lambda _: (torch.ones(2, 3), torch.zeros(2, 3))  # noqa: E731
+    with pytest.raises(SnnccError) as caught:
+        run_passes(trace(WithCurrent(synaptic(), begins), torch.zeros(1, 3)), FRONT)
+    first = caught.value.diagnostics[0]
+    assert first.rule.code == "SNN159"
+    assert first.message.endswith("the current starts at 1, wanted 0")
 
 
 def test_tracing_twice_gives_the_same() -> None:
@@ -290,6 +376,22 @@ def test_layers_of_norse_take_all_steps() -> None:
 
     graph = trace(Layers(), torch.zeros(T, 1, 3), batch_axis=1)
     assert [op.kind for op in graph] == ["input", "neuron", "output"]
+
+
+def test_layers_of_norse_take_the_currents_of_all_steps() -> None:
+    class Layers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lif = cell("lif.LIF")
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes, state = self.lif(x)
+            return torch.as_tensor(spikes + state.i)
+
+    graph = trace(Layers(), torch.zeros(T, 1, 3), batch_axis=1)
+    current, layer = graph.of_kind("synaptic_current", "neuron")
+    assert layer.inputs == (current.name,)
+    assert current.attributes() == {"keep": 0.8}
 
 
 def test_the_failures_of_a_stand_in_are_not_told() -> None:

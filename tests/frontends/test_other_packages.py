@@ -60,6 +60,18 @@ class Passed(Two):
         return torch.stack(out).mean(0), potentials
 
 
+class Three(Two):
+    """Current and potential go in and out of each call."""
+
+    def forward(self, x: Tensor) -> Any:
+        a, b, out = self.a.reset_mem(), self.b.reset_mem(), []
+        for _ in range(T):
+            spikes, *a = self.a(self.fc1(x), *a)
+            spikes, *b = self.b(self.fc2(spikes), *b)
+            out.append(spikes)
+        return torch.stack(out).mean(0)
+
+
 class Inside(Two):
     """State stays in the layers."""
 
@@ -126,6 +138,25 @@ def test_leaky_of_snntorch(options: dict[str, Any]) -> None:
 def test_lapicque_of_snntorch(options: dict[str, Any]) -> None:
     snn = pytest.importorskip("snntorch")
     agrees(Passed(lambda: snn.Lapicque(**options)), images(3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 0.9, "beta": 0.8},
+        {"alpha": 0.6, "beta": 0.9, "threshold": 1.5},
+        {"alpha": 0.5, "beta": 0.5, "reset_mechanism": "zero", "reset_delay": False},
+        {"alpha": 0.5, "beta": 0.8, "reset_mechanism": "none", "threshold": 3.0},
+        {"alpha": 0.75, "beta": 0.5, "learn_alpha": True, "learn_beta": True},
+        {"alpha": 0.0, "beta": 0.5},
+        {"alpha": 1.0, "beta": 0.5, "threshold": 3.0},
+    ],
+    ids=str,
+)
+def test_synaptic_of_snntorch(options: dict[str, Any]) -> None:
+    snn = pytest.importorskip("snntorch")
+    agrees(Three(lambda: snn.Synaptic(**options)), images())
+    agrees(Inside(lambda: snn.Synaptic(init_hidden=True, **options)), images())
 
 
 def test_reset_of_snntorch_in_the_network() -> None:
@@ -205,12 +236,12 @@ def test_cells_and_layers_of_norse() -> None:
     agrees(Events(norse.IAF), images(3, 5))
 
 
-def test_norse_neurons_with_two_states_are_refused() -> None:
+def test_currents_of_norse() -> None:
     norse = pytest.importorskip("norse.torch")
-    with pytest.raises(SnnccError) as caught:
-        check_model(from_module(Passed(norse.LIFCell).eval(), images()[:1]))
-    assert {d.rule.code for d in caught.value.diagnostics} == {"SNN123"}
-    assert "a second state" in caught.value.diagnostics[0].message
+    lasting = norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), tau_syn_inv=torch.tensor(250.0))
+    agrees(Passed(norse.LIFCell), images(3))
+    agrees(Passed(lambda: norse.LIFCell(lasting)), images(3))
+    agrees(Events(lambda: norse.LIF(lasting)), images(3, 5))
 
 
 def test_the_single_step_mode_of_spikingjelly() -> None:
@@ -225,6 +256,8 @@ def test_the_single_step_mode_of_spikingjelly() -> None:
     agrees(Inside(lambda: neuron.LIFNode(tau=2.0)), images(4))
     agrees(Anew(lambda: neuron.IFNode(v_reset=None)), images())
     agrees(Anew(lambda: neuron.ParametricLIFNode(init_tau=3.0, v_reset=-0.2)), images(4))
+    agrees(Anew(neuron.CUBALIFNode), images())
+    agrees(Anew(lambda: neuron.CUBALIFNode(v_reset=None, v_threshold=1.0)), images())
     run = Inside(lambda: neuron.LIFNode(tau=2.0))
     run(images())
     agrees(run, images(4))
