@@ -6,17 +6,17 @@ says a polynomial with exact coefficients in the values that do not depend on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from snncc.ir.graph import Graph, Shape
 from snncc.passes import polynomial as poly
 from snncc.passes.join_pieces import uniform
 from snncc.passes.neuron_equation import NearMissError
 from snncc.passes.polynomial import ONE, Polynomial
+from snncc.passes.recurrence import Affine
 
 Terms: TypeAlias = Mapping[str, Fraction]
 """Values, each with its factor."""
@@ -39,6 +39,13 @@ class Leak:
 
     keep: Fraction
     received: tuple[Received, ...]
+
+
+class Steps(NamedTuple):
+    """A value of each time step. Of the first is known what it is a factor of, and an offset."""
+
+    first: Affine
+    later: tuple[str, ...]
 
 
 class LinearSteps:
@@ -88,89 +95,94 @@ class LinearSteps:
             shape = shape[1:]
         return shape
 
-    def is_number(self, name: str) -> bool:
-        """Whether a value is one number in all its places."""
-        return name in self._numbers
+    def number(self, name: str) -> Fraction | None:
+        """Return the one number that a value is in all its places, None where it is none."""
+        return self._numbers.get(name)
 
-    def leak(self, steps: Sequence[str]) -> Leak | None:
+    def leak(self, steps: Steps) -> Leak | None:
         """Return how each step is made of the one before, None where most are not.
 
         Raises ``NearMissError`` where they are, and not as a current is.
         """
-        names = [self.same(name) for name in steps]
-        if any(a == b for a, b in pairwise(names)):
+        start, names = steps.first, [self.same(name) for name in steps.later]
+        befores = [start.name, *names[:-1]]
+        if not start.factor or any(a == b for a, b in zip(befores, names, strict=True)):
             return None
-        forms = [self._form(b, a) for a, b in pairwise(names)]
-        shares = [form.get((a,), Fraction(0)) for a, form in zip(names, forms, strict=False)]
-        if len(steps) == 2:
-            return self._of_two(names, forms[0], shares[0])
-        if not all(map(_depends, names[1:], forms[1:])):
+        forms = [self._form(b, a) for a, b in zip(befores, names, strict=True)]
+        shares = [form.get((a,), Fraction(0)) for a, form in zip(befores, forms, strict=True)]
+        if len(names) == 1:
+            keep = _of_two(start, forms[0], shares[0] / start.factor)
+            return None if keep is None else self._leak(start, names, forms, keep)
+        if not all(map(_depends, befores[1:], forms[1:])):
             return None
-        _hold_linear(names, forms)
+        for before, name, form in zip(befores, names, forms, strict=True):
+            _hold_linear(before, name, form)
         for step, share in enumerate(shares[2:], start=3):
             if share != shares[1]:
-                raise NearMissError(_differs(share, shares[1], step), names[step])
-        return self._leak(names, forms, shares[1])
+                raise NearMissError(_differs(share, shares[1], step), names[step - 1])
+        return self._leak(start, names, forms, shares[1])
 
-    def _of_two(self, names: list[str], form: Polynomial, share: Fraction) -> Leak | None:
-        """What both steps receive may be one value; then the first step is it, too."""
-        alone = set(form) <= {(names[0],), ONE}
-        keep = share - 1 if alone else share
-        if not 0 < keep <= 1 or any(len(monomial) > 1 for monomial in form):
-            return None
-        return self._leak(names, [form], keep)
-
-    def _leak(self, names: list[str], forms: list[Polynomial], keep: Fraction) -> Leak:
+    def _leak(
+        self, start: Affine, names: list[str], forms: list[Polynomial], keep: Fraction
+    ) -> Leak:
         if not 0 < keep <= 1:
             message = f"each step multiplies the current by {float(keep):.6g}, which is no leak"
             raise NearMissError(message, names[-1])
-        received = [Received({self._entry(names[0]): Fraction(1)}, Fraction(0))]
-        for before, name, form in zip(names, names[1:], forms, strict=False):
-            rest = poly.plus(form, poly.scaled(poly.atom(before), -keep))
+        first = poly.scaled(poly.atom(start.name), start.factor)
+        befores = [poly.plus(first, poly.constant(start.offset)), *map(poly.atom, names[:-1])]
+        received = []
+        for before, name, form in zip(befores, names, forms, strict=True):
+            rest = poly.plus(form, poly.scaled(before, -keep))
             terms = {monomial[0]: factor for monomial, factor in rest.items() if monomial}
             if not terms:
                 raise NearMissError("no input enters the current in this time step", name)
             received.append(Received(terms, rest.get(ONE, Fraction(0))))
-        self._hold_start(names[0], received, keep)
-        return Leak(keep, tuple(received))
+        self._hold_start(start, received[0], keep)
+        return Leak(keep, (self._entry(start, len(received[0].terms)), *received))
 
-    def _entry(self, name: str) -> str:
-        """Return the first step without the zero that it starts from."""
-        op: Any = self._graph[name]
-        while op.kind == "add":
-            rest = [each for each in op.inputs if self._numbers.get(each) != 0]
-            if len(rest) != 1 or self._places(rest[0]) != self._places(name):
+    def _entry(self, start: Affine, count: int) -> Received:
+        """Return what the first step receives, as a sum of as many values as the others are."""
+        terms = [start]
+        while len(terms) < count:
+            sums = [i for i, each in enumerate(terms) if self._graph[each.name].kind == "add"]
+            if not sums:
                 break
-            op = self._graph[rest[0]]
-        return str(op.name)
+            total = terms[sums[0]]
+            parts = [self.affine(each) for each in self._graph[total.name].inputs]
+            terms[sums[0] : sums[0] + 1] = [
+                Affine(p.name, total.factor * p.factor, total.factor * p.offset) for p in parts
+            ]
+        found: dict[str, Fraction] = {}
+        for name, factor, _ in terms:
+            found[name] = found.get(name, Fraction(0)) + factor
+        return Received(found, start.offset + sum(each.offset for each in terms if each != start))
 
-    def _hold_start(self, first: str, received: list[Received], keep: Fraction) -> None:
+    def _hold_start(self, start: Affine, second: Received, keep: Fraction) -> None:
         """Hold that the first step receives what the second does: that nothing was there before."""
-        if len(received[1].terms) > 1:
+        if len(second.terms) > 1:
             return
-        ((name, gain),) = received[1].terms.items()
-        factor, offset = self._affine(name)
-        factor, offset = gain * factor, gain * offset + received[1].offset
-        own, start = self._affine(first)
-        if own != factor:
-            message = f"the first step receives {float(own):.6g} times what the others do"
-            raise NearMissError(f"{message}, {float(factor):.6g}", first)
-        if start != offset:
-            at = float((start - offset) / keep)
-            raise NearMissError(f"the current starts at {at:.6g}, wanted 0", first)
+        ((name, gain),) = second.terms.items()
+        usual = self.affine(name)
+        factor, offset = gain * usual.factor, gain * usual.offset + second.offset
+        if start.factor != factor:
+            message = f"the first step receives {float(start.factor):.6g} times what the others do"
+            raise NearMissError(f"{message}, {float(factor):.6g}", start.name)
+        if start.offset != offset:
+            began = float((start.offset - offset) / keep)
+            raise NearMissError(f"the current starts at {began:.6g}, wanted 0", start.name)
 
-    def _affine(self, name: str) -> tuple[Fraction, Fraction]:
-        """Return by which factor and offset a value is made of one that is no sum with a number."""
+    def affine(self, name: str) -> Affine:
+        """Return a value as a factor of what is no sum with a number, and an offset."""
         factor, offset = Fraction(1), Fraction(0)
         while True:
-            op: Any = self._graph[name]
+            op: Any = self._graph[self.same(name)]
             others = [each for each in op.inputs if each not in self._numbers]
             if op.kind == "scale":
                 factor *= Fraction(op.factor)
             elif op.kind == "add" and len(others) == 1:
                 offset += factor * sum(self._numbers.get(each, 0) for each in op.inputs)
             else:
-                return factor, offset
+                return Affine(self.same(name), factor, offset)
             name = others[0] if others else op.inputs[0]
 
     def _form(self, name: str, before: str) -> Polynomial:
@@ -216,19 +228,26 @@ class LinearSteps:
         return list(found)
 
 
+def _of_two(start: Affine, form: Polynomial, share: Fraction) -> Fraction | None:
+    """What both steps receive may be one value; then the first step is it, too."""
+    alone = set(form) <= {(start.name,), ONE}
+    keep = share - 1 if alone else share
+    linear = all(len(monomial) < 2 for monomial in form)
+    return keep if linear and 0 < keep <= 1 else None
+
+
 def _depends(before: str, form: Polynomial) -> bool:
     return any(before in monomial for monomial in form)
 
 
-def _hold_linear(names: list[str], forms: list[Polynomial]) -> None:
-    for before, name, form in zip(names, names[1:], forms, strict=False):
-        for monomial in form:
-            others = [each for each in monomial if each != before]
-            if len(monomial) > 1 and len(others) == len(monomial) - 1:
-                message = f"the current is multiplied by `{others[0]}`, which is not one number"
-                raise NearMissError(message, name)
-            if len(monomial) > 1:
-                raise NearMissError("the current is multiplied by itself", name)
+def _hold_linear(before: str, name: str, form: Polynomial) -> None:
+    for monomial in form:
+        others = [each for each in monomial if each != before]
+        if len(monomial) > 1 and len(others) == len(monomial) - 1:
+            message = f"the current is multiplied by `{others[0]}`, which is not one number"
+            raise NearMissError(message, name)
+        if len(monomial) > 1:
+            raise NearMissError("the current is multiplied by itself", name)
 
 
 def _differs(share: Fraction, usual: Fraction, step: int) -> str:

@@ -296,7 +296,9 @@ def _entry(
     wanted, alike = neuron.rest + neuron.bias, _shape_of(arithmetic, second)
     started = None
     for node in _path(arithmetic, first):
-        if start.factor / node.factor != neuron.gain or _shape(arithmetic, node.name) != alike:
+        if start.factor / node.factor != neuron.gain:
+            continue
+        if alike not in (None, _shape(arithmetic, node.name)):
             continue
         offset = start.offset - start.factor * node.offset / node.factor
         if offset == wanted:
@@ -309,8 +311,13 @@ def _entry(
     raise NearMissError(message, first.potential)
 
 
-def _shape_of(arithmetic: Arithmetic, currents: Currents) -> tuple[Fraction, Fraction]:
-    """Return the factor and the offset by which a current is made; a sum has none."""
+def _shape_of(arithmetic: Arithmetic, currents: Currents) -> tuple[Fraction, Fraction] | None:
+    """Return the factor and the offset by which a current is made; a sum has none.
+
+    None for a current that is made of the one of the first step: what it receives is not known.
+    """
+    if currents[0][0] == arithmetic.current:
+        return None
     if len(currents) > 1:
         return Fraction(1), Fraction(0)
     return _shape(arithmetic, currents[0][0])

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,9 +22,10 @@ from snncc.ir.graph import Graph, Op, Shape, Weight, without_dead
 from snncc.ir.ops import Add, Concat, Constant, Expand, Reshape, Scale
 from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.passes.base import Invariant, Pass, Result, well_formed
-from snncc.passes.linear_steps import LinearSteps, Received
+from snncc.passes.linear_steps import LinearSteps, Received, Steps
 from snncc.passes.neuron_equation import NearMissError
 from snncc.passes.polynomial import TooLargeError
+from snncc.passes.recurrence import Affine
 from snncc.passes.rules_of_raising import UNRAISED_CURRENT
 
 _DEEPEST = 4
@@ -67,10 +69,15 @@ class _Raising:
     def visit(self, neuron: Op) -> None:
         """Let a neuron read a current where its steps are one."""
         stack, above = self._stack(neuron)
+        if stack.kind != "concat" or stack.axis != 0 or len(stack.inputs) < 2:
+            return
+        first, *later = stack.inputs
         writer = _Writer(self, neuron, stack)
         scales = list(itertools.takewhile(lambda op: op.kind == "scale", above))
+        factor = math.prod((Fraction(op.factor) for op in scales), start=Fraction(1))
         try:
-            current = writer.stacked(stack.inputs, scales) if _is_stack(stack) else ""
+            steps = Steps(self.steps.affine(first), tuple(later))
+            current = writer.stacked(steps, factor)
         except NearMissError as miss:
             self.found.append(self._told(neuron, miss))
             return
@@ -82,11 +89,11 @@ class _Raising:
             self.ops[neuron.name] = dataclasses.replace(neuron, inputs=(current,))
             self.raised = True
 
-    def _stack(self, neuron: Op) -> tuple[Any, list[Op]]:
+    def _stack(self, neuron: Op) -> tuple[Any, list[Any]]:
         """Return where steps are joined, and what stands above: factors, and sums with a number."""
-        value, above = self.graph[neuron.inputs[0]], list[Op]()
+        value, above = self.graph[neuron.inputs[0]], list[Any]()
         while value.kind in ("scale", "add"):
-            inner = [each for each in value.inputs if not self.steps.is_number(each)]
+            inner = [each for each in value.inputs if self.steps.number(each) is None]
             if len(inner) != 1:
                 break
             above.insert(0, value)
@@ -100,10 +107,6 @@ class _Raising:
         return UNRAISED_CURRENT.at(source, text, op="synaptic_current")
 
 
-def _is_stack(op: Any) -> bool:
-    return bool(op.kind == "concat" and op.axis == 0 and len(op.inputs) > 1)
-
-
 class _Writer:
     """Adds to the ops what is in front of one neuron; ``shape`` is that of one time step."""
 
@@ -113,29 +116,76 @@ class _Writer:
         self.name, self.source = neuron.name, neuron.source
         self.shape: Shape = self.graph.type_of(stack.name).shape[1:]
 
-    def stacked(self, steps: Sequence[str], scales: list[Op], deep: int = 0) -> str:
-        """Return what steps are over time, times scales; nothing where no current is in them."""
+    def stacked(self, steps: Steps, factor: Fraction, deep: int = 0) -> str:
+        """Return what steps are over time, times a factor; nothing where no current is in them."""
+        missed = None
+        # Two steps alone do not tell what is behind a current from what enters it.
+        ways = [self._peeled, self._leak, self._of_sums]
+        for way in ways if len(steps.later) == 1 else [ways[1], ways[0], ways[2]]:
+            try:
+                if found := way(steps, factor, deep + 1):
+                    return found
+            except NearMissError as miss:
+                missed = missed or miss
+        if missed:
+            raise missed
+        return ""
+
+    def _leak(self, steps: Steps, factor: Fraction, _: int) -> str:
+        """Return the current that the steps are."""
         leak = self.steps.leak(steps)
-        if leak is not None:
-            received = self._joined(leak.received, scales)
-            return self.add(SynapticCurrent, received, keep=float(leak.keep))
-        ops: list[Any] = [self.graph[self.steps.same(each)] for each in steps]
-        kinds = {(op.kind, getattr(op, "factor", None)) for op in ops}
-        if len(kinds) > 1 or ops[0].kind not in ("add", "scale") or deep == _DEEPEST:
+        if leak is None:
             return ""
-        if ops[0].kind == "scale":
-            return self.stacked([op.inputs[0] for op in ops], [ops[0], *scales], deep + 1)
-        parts = [[op.inputs[i] for op in ops] for i in (0, 1)]
-        made = [self.stacked(part, scales, deep + 1) for part in parts]
-        if not any(made):
+        received = self._joined(leak.received, factor)
+        return self.add(SynapticCurrent, received, keep=float(leak.keep))
+
+    def _peeled(self, steps: Steps, factor: Fraction, deep: int) -> str:
+        """Return what steps are where a factor or a number stands behind the current."""
+        start, ops = steps.first, self._ops(steps)
+        forms = {self._outside(op) for op in ops}
+        if len(forms) != 1 or deep > _DEEPEST:
             return ""
-        return self.add(
-            Add, *(x or self._joined(part, scales) for x, part in zip(made, parts, strict=True))
-        )
+        ((kind, number),) = forms
+        inner = tuple(each for op in ops for each in op.inputs if self.steps.number(each) is None)
+        if kind == "scale":
+            first = Affine(start.name, start.factor / number, start.offset / number)
+            return self.stacked(Steps(first, inner), factor * number, deep)
+        if kind == "number":
+            first = Affine(start.name, start.factor, start.offset - number)
+            total = self.stacked(Steps(first, inner), factor, deep)
+            return total and self.add(Add, total, self._constant(number * factor))
+        return ""
+
+    def _of_sums(self, steps: Steps, factor: Fraction, deep: int) -> str:
+        """Return what sums of two values are over time, a current in one of them."""
+        start, ops = steps.first, self._ops(steps)
+        if deep > _DEEPEST or any(self._outside(op)[0] != "sum" for op in ops):
+            return ""
+        op = self.graph[start.name]
+        if op.kind != "add" or start.factor != 1 or start.offset:
+            return ""
+        firsts = [self.steps.affine(each) for each in op.inputs]
+        later = zip(*(each.inputs for each in ops), strict=True)
+        parts = [Steps(a, b) for a, b in zip(firsts, later, strict=True)]
+        made = [self.stacked(part, factor, deep) for part in parts]
+        both = zip(made, parts, strict=True)
+        return self.add(Add, *(x or self._plain(p, factor) for x, p in both)) if any(made) else ""
+
+    def _ops(self, steps: Steps) -> list[Op]:
+        return [self.graph[self.steps.same(each)] for each in steps.later]
+
+    def _outside(self, op: Any) -> tuple[str, Fraction]:
+        """Return what a step does last; only a factor and sums leave a current behind them one."""
+        if op.kind == "scale" and op.factor:
+            return "scale", Fraction(op.factor)
+        if op.kind != "add":
+            return "", Fraction(0)
+        numbers = [n for each in op.inputs if (n := self.steps.number(each)) is not None]
+        return ("number", numbers[0]) if numbers else ("sum", Fraction(0))
 
     def again(self, op: Op, value: str) -> str:
         """Return a factor of another value, or its sum with a number."""
-        inputs = [each if self.steps.is_number(each) else value for each in op.inputs]
+        inputs = [value if self.steps.number(each) is None else each for each in op.inputs]
         return self.add(type(op), *inputs, **op.attributes())
 
     def add(self, kind: type[Op], *inputs: str, **fields: Any) -> str:
@@ -148,30 +198,31 @@ class _Writer:
         self.ops[name] = kind(name=name, inputs=inputs, source=self.source, **fields)
         return name
 
-    def _joined(self, steps: Sequence[str | Received], scales: list[Op]) -> str:
-        """Return values of one step each over time, times scales."""
-        x = self.add(Concat, *(self._in_time(each) for each in steps), axis=0)
-        for op in scales:
-            x = self.again(op, x)
-        return x
+    def _plain(self, steps: Steps, factor: Fraction) -> str:
+        """Return values that are no current over time, times a factor."""
+        first, none = steps.first, Fraction(0)
+        later = [Received({name: Fraction(1)}, none) for name in steps.later]
+        received = [Received({first.name: first.factor}, first.offset), *later]
+        return self._joined(received, factor)
 
-    def _in_time(self, step: str | Received) -> str:
+    def _joined(self, steps: Sequence[Received], factor: Fraction) -> str:
+        return self.add(Concat, *(self._in_time(each, factor) for each in steps), axis=0)
+
+    def _in_time(self, step: Received, factor: Fraction) -> str:
         """Return a value of one step with an axis for time in front."""
-        names = [step] if isinstance(step, str) else list(step.terms)
-        value = step if isinstance(step, str) else self._sum(step)
-        shape = np.broadcast_shapes(*(self.graph.type_of(each).shape for each in names))
+        value = ""
+        for name, own in step.terms.items():
+            share = float(own * factor)
+            part = name if share == 1 else self.add(Scale, name, factor=share)
+            value = self.add(Add, value, part) if value else part
+        if step.offset:
+            value = self.add(Add, value, self._constant(step.offset * factor))
+        shape = np.broadcast_shapes(*(self.graph.type_of(each).shape for each in step.terms))
         if math.prod(shape) != math.prod(self.shape):
             value = self.add(Expand, value, shape=self.shape)
         return self.add(Reshape, value, shape=(1, *self.shape))
 
-    def _sum(self, received: Received) -> str:
-        """Return what a time step receives."""
-        total = ""
-        for name, factor in received.terms.items():
-            part = name if factor == 1 else self.add(Scale, name, factor=float(factor))
-            total = self.add(Add, total, part) if total else part
-        if received.offset:
-            stored = f"{self.name}.{float(received.offset):.17g}"
-            self.weights[stored] = np.array(float(received.offset))
-            total = self.add(Add, total, self.add(Constant, value=stored))
-        return total
+    def _constant(self, value: Fraction) -> str:
+        name = self.add(Constant, value=f"{self.name}.{float(value):.17g}")
+        self.weights[f"{self.name}.{float(value):.17g}"] = np.array(float(value))
+        return name

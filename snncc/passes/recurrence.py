@@ -63,7 +63,12 @@ Reach: TypeAlias = frozenset[tuple[Firing, Literal["potential", "spike"]]]
 
 
 class Arithmetic:
-    """The elementwise arithmetic of a graph, by name of the value."""
+    """The elementwise arithmetic of a graph, by name of the value.
+
+    ``current`` is a sum that is not looked behind, though it is made of a potential.
+    """
+
+    current = ""
 
     def __init__(self, ops: Mapping[str, Op], weights: Weights) -> None:
         self.ops = ops
@@ -252,6 +257,8 @@ class Arithmetic:
 
     def _atom(self, name: str, before: Firing) -> Polynomial | None:
         """Return a value that is not looked behind; None for arithmetic on the step before."""
+        if name == self.current:
+            return poly.atom(name)
         if name == before.potential:
             return poly.atom(POTENTIAL)
         if name in self.answers and self.answers[name].firing == before:

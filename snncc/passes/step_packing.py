@@ -89,15 +89,19 @@ class Packer:
         if len({self.shape[name] for name in names}) > 1:
             return None
         if self._are_one(ops):
-            shape = (len(ops), *self.shape[first.name])
-            one = self.reshaped(first.name, (1, *self.shape[first.name]), first)
-            return Packed(self.add(Expand, one, like=first, out=shape, shape=shape), True)
+            return self._repeated(first, len(ops))
         if any(op.kind != first.kind for op in ops):
             return None
         if first.kind == "constant":
             return self._constants(ops)
         found = self._slices(ops) if first.kind == "slice" else None
         return found or self._alike(ops)
+
+    def _repeated(self, op: Op, n: int) -> Packed:
+        """One value for all steps."""
+        shape = (n, *self.shape[op.name])
+        one = self.reshaped(op.name, (1, *self.shape[op.name]), op)
+        return Packed(self.add(Expand, one, like=op, out=shape, shape=shape), True)
 
     def _are_one(self, ops: list[Any]) -> bool:
         """Whether values are one: of one name, or equal ops that read the same."""
@@ -159,7 +163,7 @@ class Packer:
         first = ops[0]
         if first.kind not in _RULES or not self._same_fields(ops):
             return None
-        inputs, timely = [], True
+        inputs, timely, apart = [], True, False
         for names in zip(*(op.inputs for op in ops), strict=True):
             shared = self._are_one([self.graph[name] for name in names])
             if shared and first.kind in _BROADCAST:
@@ -169,7 +173,9 @@ class Packer:
             if packed is None:
                 return None
             inputs.append(packed.name)
-            timely = timely and packed.timely
+            timely, apart = timely and packed.timely, True
+        if not apart:
+            return self._repeated(first, len(ops))
         made = _RULES[first.kind](self, first, inputs, len(ops))
         source = first.source.with_merged(*(op.source for op in ops[1:]))
         self.ops[made] = dataclasses.replace(self.ops[made], source=source)
