@@ -13,7 +13,7 @@ from torch import nn
 
 from snncc.compiler import check_model
 from snncc.execute.executor import Executor
-from snncc.frontends.load import load_model
+from snncc.frontends.load import from_module, load_model
 
 
 def assert_comes_back(module: nn.Module, path: Path, *, dynamo: bool) -> list[dict[str, Any]]:
@@ -61,6 +61,37 @@ def test_snntorch(tmp_path: Path) -> None:
         True,
     )
     assert (hard["tau"], hard["v_threshold"], hard["v_reset"], hard["strict"]) == (2, 1, 0, True)
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
+def test_currents_of_snntorch(dynamo: bool, tmp_path: Path) -> None:
+    """What comes back is what a trace of the network itself gives."""
+    snn = pytest.importorskip("snntorch")
+    pytest.importorskip("onnxscript")
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.n1 = nn.Linear(8, 16), snn.Synaptic(alpha=0.9, beta=0.75)
+            self.fc2, self.n2 = nn.Linear(16, 4), snn.Synaptic(alpha=0.5, beta=0.8, threshold=0.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            (a, b), (c, d), out = self.n1.reset_mem(), self.n2.reset_mem(), []
+            for _ in range(4):
+                spikes, a, b = self.n1(self.fc1(x), a, b)
+                spikes, c, d = self.n2(self.fc2(spikes), c, d)
+                out.append(spikes)
+            return torch.stack(out).mean(0)
+
+    module = Net()
+    neurons = assert_comes_back(module, tmp_path / "net.onnx", dynamo=dynamo)
+    own = check_model(from_module(module, torch.zeros(1, 8))).graph
+    assert neurons == [op.attributes() for op in own.of_kind("neuron")]
+    read = check_model(load_model(str(tmp_path / "net.onnx"))).graph
+    currents = [(op.name, op.attributes()) for op in read.of_kind("synaptic_current")]
+    assert currents == [(op.name, op.attributes()) for op in own.of_kind("synaptic_current")]
+    assert [name for name, _ in currents] == ["n1.synaptic_current", "n2.synaptic_current"]
 
 
 @pytest.mark.slow
