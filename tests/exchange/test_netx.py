@@ -359,7 +359,12 @@ def many_outputs(file: Any) -> None:
 FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
     "no layers": (lambda f: f.move("layer", "other"), "SNN183"),
     "a gap": (lambda f: f.move("layer/1", "layer/7"), "SNN183"),
-    "current": (lambda f: f["layer/1/neuron/iDecay"].write_direct(np.array(1024)), "SNN184"),
+    "current": (lambda f: put(f, "layer/1/neuron/iDecay", np.array(4097)), "SNN183"),
+    "no current": (lambda f: f["layer/1/neuron"].pop("iDecay"), "SNN183"),
+    "a current of nothing": (lambda f: put(f, "layer/1/neuron/iDecay", np.nan), "SNN106"),
+    "a current that grows": (lambda f: put(f, "layer/1/neuron/iDecay", -1), "SNN183"),
+    "half a current": (lambda f: put(f, "layer/1/neuron/iDecay", 0.5), "SNN183"),
+    "two currents": (lambda f: put(f, "layer/1/neuron/iDecay", [1, 2]), "SNN183"),
     "not a number": (
         lambda f: f["layer/1/weight"].write_direct(np.full((12, 20), np.nan, np.float32)), "SNN106"
     ),

@@ -2,7 +2,8 @@
 
 A stock neuron computes ``v' = rz(v (4096 - dv) / 4096) + 64 (X + b)`` and fires where
 ``v > 64 vth``: here in units of 64, with a threshold half a unit of ``v`` above ``vth``, and
-potentials that are rounded to 1/64. Nothing is lost, and spikes are those of lava-dl.
+potentials that are rounded to 1/64. Nothing is lost, and spikes are those of lava-dl. What
+outlasts a step of a current is ``currents``'s.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from snncc.diagnostics.core import Diagnostic
 from snncc.frontends.hdf5 import Tree, fault, read_tree
 from snncc.frontends.model import Model, read_model
+from snncc.frontends.netx import currents
 from snncc.frontends.netx.own import AS_IT_STANDS, Own, damaged
 from snncc.frontends.netx.rules import ASSUMED_NETX, NETX_UNREAD, NOT_NETX
 from snncc.frontends.nir.conventions import reading_of
@@ -203,7 +205,7 @@ class _Reading:
         return write.emit(
             Node(f"{node.path}.conv", node.type, node.fields), ops.Conv, value,
             weight=weight / self._finer(node),
-            bias=self._bias(node, weight.shape[0]), groups=groups,
+            bias=self._own_bias(node, weight.shape[0]), groups=groups,
             stride=write.integers(node, "stride", 2, least=1),
             padding=write.integers(node, "padding", 2, least=0),
             dilation=write.integers(node, "dilation", 2, least=1),
@@ -226,7 +228,7 @@ class _Reading:
         inner = Node(f"{node.path}.dense", node.type, node.fields)
         return write.emit(
             inner, ops.Linear, value, weight=weight / self._finer(node),
-            bias=self._bias(node, weight.shape[0]),
+            bias=self._own_bias(node, weight.shape[0]),
         )  # fmt: skip
 
     def _finer(self, node: Node) -> float:
@@ -263,6 +265,10 @@ class _Reading:
         bias = bias / self._finer(node)
         return np.broadcast_to(bias, (channels,)).copy() if np.any(bias) else None
 
+    def _own_bias(self, node: Node, channels: int) -> Array | None:
+        """Return the bias of a layer's weights: none where a current that lasts is in between."""
+        return None if currents.kept(self._write, node) else self._bias(node, channels)
+
     def _fire(self, node: Node, value: str) -> str:
         """Return the spikes of a layer's neurons; a layer without adds up its currents."""
         write = self._write
@@ -283,21 +289,27 @@ class _Reading:
             value = write.scaled_by_channel(inner, value, _PLACE / grain / theta)
             axes = (1,) * (len(write.shape(value)) - 1)
             grain, level = (_PLACE / theta).reshape(-1, *axes), 1.0
+        value = self._lasting(node, value, theta)
         return write.emit(
             inner, ops.Neuron, value, tau=None if decay == 0 else 4096 / decay, decay_input=False,
             v_threshold=level, v_reset=0.0, grain=grain,
             places=_PLACES + self._forms.get(node.path, AS_IT_STANDS).places,
         )  # fmt: skip
 
+    def _lasting(self, node: Node, value: str, theta: Array) -> str:
+        """Return what neurons integrate; with thresholds of their own in units of each."""
+        if not currents.kept(self._write, node):
+            return value
+        bias = self._bias(node, self._write.shape(value)[0])
+        if bias is not None and theta.size > 1:
+            bias = bias * self._finer(node) / theta
+        return currents.lasting(self._write, node, value, bias)
+
     def _neuron(self, node: Node) -> int:
         """Return the decay of the potential. Raises ``SnnccError`` for other neurons."""
         write, kind = self._write, text(node.fields.get("type"))
         if kind not in ("LOIHI", "CUBA"):
             raise write.fault(NETX_UNREAD, node, f"its neurons are of type `{kind[:20]}`")
-        current = write.integers(node, "iDecay", 1, least=0)[0]
-        if current != 4096:
-            message = f"its current keeps {4096 - current} of 4096 of itself: a second state"
-            raise write.fault(NETX_UNREAD, node, message)
         if "gradedSpike" in node.fields and np.any(write.array(node, "gradedSpike")):
             raise write.fault(NETX_UNREAD, node, "its spikes are graded")
         decay = write.integers(node, "vDecay", 1, least=0)[0]

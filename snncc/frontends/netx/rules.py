@@ -33,11 +33,10 @@ NETX_UNREAD = rule(
     "netx-layer-without-step-form",
     Severity.ERROR,
     """
-    A layer of the file is netx, and snncc has no form for it: a current that outlasts a time step
-    (`iDecay` below 4096: a second state), delays, recurrent weights, sigma-delta or resonating
-    neurons, graded spikes, a pool, a transposed convolution, an average or a concatenation (which
-    lava-dl itself does not read), dense weights that lava-dl changes as it reads them: beyond 8
-    bits, or odd beyond 7 bits, where signs are mixed.
+    A layer of the file is netx, and snncc has no form for it: delays, recurrent weights,
+    sigma-delta or resonating neurons, graded spikes, a pool, a transposed convolution, an average
+    or a concatenation (which lava-dl itself does not read), dense weights that lava-dl changes as
+    it reads them: beyond 8 bits, or odd beyond 7 bits, where signs are mixed.
 
     Fails, for a network of sigma-delta neurons:
 
@@ -45,7 +44,7 @@ NETX_UNREAD = rule(
     snncc check pilotnet_sdnn.net
     ```
 
-    Mended, for the same network trained with CUBA neurons and `current_decay=1`:
+    Mended, for the same network trained with CUBA neurons:
 
     ```sh
     snncc check pilotnet_lif.net

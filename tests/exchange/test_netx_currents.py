@@ -1,0 +1,120 @@
+"""netx files whose currents outlast a time step: what is read is what stock neurons compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from snncc.frontends import hdf5, hdf5_child
+from snncc.frontends.load import load_model
+from snncc.ir.graph import Array, Graph
+from snncc.ir.interpret import interpret
+
+STEPS = 4
+RANDOM = np.random.default_rng(3)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in this process: another one for each file takes its time."""
+    inside: Callable[[Path, str], None] = lambda p, f: hdf5_child.main(str(p), f)  # noqa: E731
+    monkeypatch.setattr(hdf5, "_read_apart", inside)
+
+
+def add_neuron(layer: Any, theta: Any, i_decay: int, v_decay: int) -> None:
+    group = layer.create_group("neuron")
+    group["type"] = np.array([b"CUBA"])
+    numbers = {"iDecay": i_decay, "vDecay": v_decay, "vThMant": theta, "refDelay": 1}
+    for name, value in numbers.items():
+        group[name] = value
+
+
+def add_layer(file: Any, index: int, kind: bytes, **fields: Any) -> Any:
+    layer = file.create_group(f"layer/{index}")
+    layer["type"] = np.array([kind])
+    for name, value in fields.items():
+        layer[name] = value
+    return layer
+
+
+def written(path: Path, theta: Any, weight: Array, bias: Array | None) -> Path:
+    """Two dense layers; the first keeps half of its current and has a bias."""
+    with h5py.File(path, "w") as file:
+        add_layer(file, 0, b"input", shape=np.array([weight.shape[1]]))
+        more = {} if bias is None else {"bias": bias}
+        first = add_layer(
+            file, 1, b"dense", shape=np.array([len(weight)]), inFeatures=weight.shape[1],
+            outFeatures=len(weight), weight=weight, **more,
+        )  # fmt: skip
+        add_neuron(first, theta, 2048, 2048)
+        add_layer(
+            file, 2, b"dense", shape=np.array([2]), inFeatures=len(weight), outFeatures=2,
+            weight=np.array([[1] * len(weight), [-1] * len(weight)]),
+        )  # fmt: skip
+    return path
+
+
+def stock(x: Array, weight: Array, bias: Array, theta: Any) -> Array:
+    """The spikes of stock neurons, in their own integers (`LIFReset`, Lava 0.10.0)."""
+    u = v = np.zeros((x.shape[1], len(weight)), np.int64)
+    spikes = []
+    for received in x:
+        u = np.sign(u) * (np.abs(u) * 2048 >> 12) + 64 * (received @ weight.T)
+        v = np.sign(v) * (np.abs(v) * 2048 >> 12) + u + 64 * bias
+        spikes.append(v > 64 * np.asarray(theta))
+        v = np.where(spikes[-1], 0, v)
+    return np.stack(spikes)
+
+
+def read(path: Path) -> Graph:
+    return load_model(str(path), settings={"T": str(STEPS), "input": "events"}).origin.graph()
+
+
+@pytest.mark.parametrize("theta", [30, np.array([20, 25, 30, 35, 40, 45])], ids=["one", "each"])
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_bias_goes_past_the_current(theta: Any, biased: bool, tmp_path: Path) -> None:
+    weight = RANDOM.integers(-20, 30, (6, 8))
+    bias = np.array([9, -8, 7, 6, -5, 4]) * biased
+    graph = read(written(tmp_path / "a.net", theta, weight, bias if biased else None))
+    (current,) = graph.of_kind("synaptic_current")
+    assert current.attributes() == {"keep": 0.5}
+    assert [op.attributes()["bias"] for op in graph.of_kind("linear")] == [None, None]
+    x = RANDOM.integers(0, 2, (STEPS, 50, 8))
+    (layer,) = graph.of_kind("neuron")
+    found = interpret(graph, x.astype(float))[layer.name]
+    wanted = stock(x, weight, bias, theta)
+    assert 0.1 < wanted.mean() < 0.9
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_convolution_has_one_bias_a_channel(tmp_path: Path) -> None:
+    weight = RANDOM.integers(-20, 40, (3, 2, 3, 3))
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        add_layer(file, 0, b"input", shape=np.array([2, 5, 5]))
+        conv = add_layer(
+            file, 1, b"conv", shape=np.array([3, 3, 3]), weight=weight, bias=np.array([5, 6, -7]),
+            stride=np.array([1, 1]), padding=np.array([0, 0]), dilation=np.array([1, 1]), groups=1,
+        )  # fmt: skip
+        add_neuron(conv, 60, 4000, 1024)
+    graph = read(tmp_path / "a.net")
+    (current,) = graph.of_kind("synaptic_current")
+    assert current.attributes() == {"keep": 96 / 4096}
+    x = RANDOM.integers(0, 2, (STEPS, 3, 2, 5, 5)).astype(float)
+    values = interpret(graph, x)
+    (layer,) = graph.of_kind("neuron")
+    assert values[layer.name].mean() > 0.1
+    behind = values[layer.inputs[0]] - values[current.name]
+    np.testing.assert_allclose(behind, np.broadcast_to([[[5.0]], [[6.0]], [[-7.0]]], behind.shape))
+
+
+def test_an_input_layer_has_no_current(tmp_path: Path) -> None:
+    """What it makes of its input is a bias."""
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        entry = add_layer(file, 0, b"input", shape=np.array([4]), bias=3, weight=64)
+        add_neuron(entry, 100, 1024, 2048)
+    assert not read(tmp_path / "a.net").of_kind("synaptic_current")
