@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from snncc.compiler import compile_model
 from snncc.frontends import hdf5, hdf5_child
 from snncc.frontends.load import load_model
 from snncc.ir.graph import Array, Graph
 from snncc.ir.interpret import interpret
+from snncc.targets.load import load_target
 
 STEPS = 4
 RANDOM = np.random.default_rng(3)
@@ -90,6 +92,30 @@ def test_the_bias_goes_past_the_current(theta: Any, biased: bool, tmp_path: Path
     wanted = stock(x, weight, bias, theta)
     assert 0.1 < wanted.mean() < 0.9
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_lava_dl_computes_the_same_spikes(tmp_path: Path) -> None:
+    pytest.importorskip("lava.magma")
+    pytest.importorskip("lava.lib.dl")
+    from snncc.backends.lava.netx import run_netx
+
+    weight = RANDOM.integers(-20, 30, (6, 8))
+    path = written(tmp_path / "a.net", 30, weight, np.array([9, -8, 7, 6, -5, 4]))
+    x = RANDOM.integers(0, 2, (STEPS, 3, 8))
+    graph = read(path)
+    found = interpret(graph, x.astype(float))[graph.of_kind("neuron")[0].name]
+    spikes = run_netx(path, x, STEPS, layers=1, timeout=60)
+    np.testing.assert_array_equal(spikes.reshape(found.shape), found)
+
+
+def test_a_biased_current_compiles(tmp_path: Path) -> None:
+    weight = RANDOM.integers(-20, 30, (6, 8))
+    path = written(tmp_path / "a.net", 30, weight, np.array([9, -8, 7, 6, -5, 4]))
+    model = load_model(str(path), settings={"T": str(STEPS), "input": "image"})
+    images = RANDOM.random((16, 8)).astype(np.float32)
+    compiled = compile_model(model, target=load_target("loihi2"), calibration=images)
+    assert compiled.agreement.equal
+    assert [op.kind for op in compiled.integer.of_kind("integer_current")] == ["integer_current"]
 
 
 def test_a_convolution_has_one_bias_a_channel(tmp_path: Path) -> None:
