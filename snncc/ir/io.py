@@ -30,11 +30,14 @@ def input_range(graph: Graph) -> tuple[float, float] | None:
 
 
 def in_integers(graph: Graph) -> bool:
-    """Return whether a graph is in the integers of a chip already."""
-    return any(
-        op.kind == "integer_neuron" or getattr(op, "scale", None) is not None
-        for op in graph.of_kind("integer_neuron", "input")
-    )
+    """Return whether a graph is in the integers of a chip already.
+
+    Neurons of floats may read an input on a grid: then it is not.
+    """
+    if graph.of_kind("neuron"):
+        return False
+    whole = any(getattr(op, "scale", None) is not None for op in graph.of_kind("input"))
+    return whole or bool(graph.of_kind("integer_neuron"))
 
 
 def classes_of(graph: Graph) -> int:

@@ -30,10 +30,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:nirtorch.*:DeprecationWarning")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
     """Train the example's network for a while with `Synaptic` neurons, and compile its file."""
-    for package in ("snntorch", "nirtorch", "sklearn"):
+    for package in ("nirtorch", "sklearn"):
         pytest.importorskip(package)
-    import snntorch as snn
-
+    snn = pytest.importorskip("snntorch")
     found = tmp_path_factory.mktemp("tour")
     spec = importlib.util.spec_from_file_location("train_snntorch", TRAIN)
     assert spec is not None
