@@ -291,3 +291,32 @@ def test_a_neuron_that_keeps_all_reads_an_integrator(tmp_path: Path) -> None:
         write_nir(graph.replace([made[0], endless, *made[2:]]), tmp_path / "other.nir")
     assert {d.rule.code for d in refused.value.diagnostics} == {"SNN180"}
     assert not (tmp_path / "other.nir").exists()
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("biases", [False, True])
+def test_currents_that_last_there_and_back(
+    lasting_network: Callable[..., Graph],
+    events: Callable[..., Any],
+    residual: bool,
+    biases: bool,
+    tmp_path: Path,
+) -> None:
+    """snncc reads the ops that it wrote: the same shares, leaks and thresholds."""
+    graph = lasting_network(residual=residual, biases=biases)
+    write_nir(graph, tmp_path / "net.nir")
+    back = load_model(str(tmp_path / "net.nir")).origin.graph()
+    read, written = (
+        [op.keep for op in g.ops if isinstance(op, SynapticCurrent)] for g in (back, graph)
+    )
+    assert read == written
+    for ours, theirs in zip(back.of_kind("neuron"), graph.of_kind("neuron"), strict=True):
+        assert dataclasses.replace(ours, name="", inputs=(), source=theirs.source) == (
+            dataclasses.replace(theirs, name="", inputs=())
+        )
+    narrow = {n: np.asarray(w).astype(np.float32) for n, w in graph.weights.items()}
+    x = events(0, 4).swapaxes(0, 1)
+    wanted = interpret(graph.replace(graph.ops, narrow), x)
+    found = interpret(back, x)
+    for ours, theirs in zip(back.of_kind("neuron"), graph.of_kind("neuron"), strict=True):
+        np.testing.assert_array_equal(found[ours.name], wanted[theirs.name])
