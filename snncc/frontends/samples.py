@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from snncc.ir.graph import Graph, IRError, Op, Shape, Type
+from snncc.ir.memory import STATEFUL
 
 
 def of_samples(graph: Graph, samples: int) -> Graph:
@@ -56,7 +57,7 @@ def _joins(op: Any, place: int, grown: int, rank: int) -> bool:
         return grown in op.axes
     if op.kind == "concat":
         return bool(grown == op.axis)
-    return op.kind == "foreign" or (op.kind == "neuron" and grown == 0)
+    return op.kind == "foreign" or (op.kind in STATEFUL and grown == 0)
 
 
 def _reshape(op: Any, before: Shape, now: Shape) -> Op:
