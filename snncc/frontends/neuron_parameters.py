@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from torch import Tensor
@@ -30,10 +30,13 @@ class NeuronParameters:
     v_subtract: float | None = None
     keep: float = 0.0
 
+    def of_neuron(self) -> dict[str, Any]:
+        """The fields of the neuron's op: all but what the current keeps."""
+        return {name: value for name, value in asdict(self).items() if name != "keep"}
+
     def as_arguments(self) -> tuple[Any, ...]:
         """The arguments of the neuron's operator behind its input."""
-        *arguments, _ = astuple(self)
-        return tuple(arguments)
+        return tuple(self.of_neuron().values())
 
 
 @dataclass(frozen=True)

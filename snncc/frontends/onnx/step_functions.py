@@ -11,7 +11,6 @@ without memory, by their very equation: ``S = round(clip(H, 0, L))`` with ``H = 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from snncc.frontends.aten_compare import as_number
@@ -73,7 +72,7 @@ def _counts(c: Importer, name: str, rounding: Rounding) -> Any:
     if not high.is_integer() or not 1 <= high <= MOST_LEVELS:
         return None
     found = integer_firing(int(high), 1.0, rounding, None)
-    return c.build.emit(Neuron, value, **dataclasses.asdict(found))
+    return c.build.emit(Neuron, value, **found.of_neuron())
 
 
 def _above_zero(c: Importer, name: str, *, strict: bool) -> Any:
