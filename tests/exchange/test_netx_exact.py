@@ -162,6 +162,27 @@ def test_lava_dl_fires_the_same_spikes_in_every_layer_of_a_foreign_file(tmp_path
         assert np.array_equal(theirs.reshape(spikes.shape), spikes)
 
 
+@pytest.mark.parametrize("target", ["loihi2", "loihi1"])
+def test_currents_that_last_keep_the_integers_too(target: str, tmp_path: Path) -> None:
+    path = foreign(tmp_path / "a.net", 3, by_channel=target == "loihi2")
+    decays = {1: 1500, 3: 4096, 4: 3000}
+    with h5py.File(path, "r+") as file:
+        weights = {i: file[f"layer/{i}/weight"][()] for i in decays}
+        for index, decay in decays.items():
+            put = file[f"layer/{index}/neuron"]
+            del put["iDecay"]
+            put["iDecay"] = decay
+    x = events(np.random.default_rng(3), samples=2)
+    found = compiled(path, x, target, T=str(STEPS), input="events")
+    assert codes(found) == []
+    for layer_weights, weight in zip(found.weights, weights.values(), strict=True):
+        assert np.array_equal(stored(found.integer, f"{layer_weights.name}.weight"), weight)
+    for name, spikes in spikes_of(found.integer, x.swapaxes(0, 1)).items():
+        theirs = in_lava_dl(path, x.swapaxes(0, 1).astype(int), int(name.split(".")[1]))
+        assert np.array_equal(theirs.reshape(spikes.shape), spikes)
+        assert spikes.any()
+
+
 def lava_dl_file(name: str) -> Path:
     dl = pytest.importorskip("lava.lib.dl")
     path = (
