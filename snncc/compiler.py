@@ -248,13 +248,12 @@ def compile_checked(
     integer, unrolled = _unrolled(quantized.graph, target, multi_level)
     limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
+    found = (*quantized.found, *limits, *assumed)
     watch("running the integers")
     return Compiled(
         name=checked.name, target=target, checked=checked,
         floating=folded.graph, integer=integer,
-        diagnostics=(
-            *checked.diagnostics, *folded.diagnostics, *quantized.found, *limits, *assumed
-        ),
+        diagnostics=(*checked.diagnostics, *folded.diagnostics, *found),
         layers=quantized.layers, weights=quantized.weights, agreement=agreed,
         real=real, whole=compare(real, integer, samples),
         calibrated=calibration is not None, weight_bits=weight_bits,
