@@ -78,7 +78,7 @@ def style(seed: int) -> Style:
         read=dice.choice(READ),
         first=dice.choice(FIRST),
         reset=dice.choice(("hard", "soft")),
-        behind=dice.choice(tuple(BEHIND) if steps > 2 else ("nothing", "gain", "bias")),
+        behind=dice.choice(tuple(BEHIND) if steps > 2 else ("nothing", "gain")),
     )
 
 
