@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from snncc.frontends.onnx.proto import Node, short
@@ -12,6 +13,7 @@ from snncc.ir.graph import Source
 
 _FRAME = re.compile(r'File "([^"\n]{1,500})", line (\d{1,9}), in ')
 _CALLED_AGAIN = re.compile(r"(.+)_(\d{1,6})")
+_WEIGHTED, _WEIGHT = ("Conv", "Gemm", "MatMul"), ".weight"
 
 
 class Scopes:
@@ -19,14 +21,17 @@ class Scopes:
 
     TorchScript calls the second call of ``lif`` ``lif_1``. It is taken for ``lif`` where it reads
     no stored weight that ``lif`` does not read; a module of the name ``lif_1`` may be taken for
-    ``lif`` if neither has weights.
+    ``lif`` if neither has weights. A layer that alone reads ``fc.weight`` is ``fc``: exporters that
+    fold a batch norm into it note the norm.
     """
 
     def __init__(self, nodes: Iterable[Node], stored: Iterable[str]) -> None:
         weights = set(stored)
         self._reads: dict[str, set[str]] = {}
+        self._readers: Counter[str] = Counter()
         for node in nodes:
             read = weights.intersection(node.inputs)
+            self._readers.update(read)
             path = module_of(node)
             while path:
                 self._reads.setdefault(path, set()).update(read)
@@ -40,7 +45,13 @@ class Scopes:
         path = module_of(node)
         if path not in self._names:
             self._names[path] = self._called_once(path)
-        return Source(self._names[path], file, line)
+        return Source(self._owner(node) or self._names[path], file, line)
+
+    def _owner(self, node: Node) -> str:
+        """Return the path of the layer whose weight a node reads, if the weight's name says it."""
+        name = node.inputs[1] if node.operator in _WEIGHTED and len(node.inputs) > 1 else ""
+        alone = self._readers[name] == 1 and name.endswith(_WEIGHT)
+        return short(name.removesuffix(_WEIGHT)) if alone else ""
 
     def _called_once(self, path: str) -> str:
         """Return a path with the numbers of repeated calls taken off."""
@@ -62,7 +73,19 @@ def module_of(node: Node) -> str:
         return short(found)
     if not node.name.startswith("/"):
         return node.called
-    return short(".".join(node.name.split("/")[1:-1]))
+    return short(".".join(_nested(node.name.split("/")[1:-1])))
+
+
+def _nested(pieces: list[str]) -> list[str]:
+    """Return the pieces of a path; within ``body`` the first module of a list is ``body.0``."""
+    found: list[str] = []
+    for piece in pieces:
+        again = _CALLED_AGAIN.fullmatch(found[-1]) if found else None
+        holders = [*found[-1:], *([again[1]] if again else [])]
+        if any(piece.startswith(f"{holder}.") for holder in holders):
+            found.pop()
+        found.append(piece)
+    return found
 
 
 def _scope_in(text: str) -> str | None:

@@ -16,6 +16,8 @@ def node(name: str, *reads: str, **hints: str) -> Node:
     ("name", "path"),
     [
         ("/block.0/attn/q_lif/Add_3", "block.0.attn.q_lif"),
+        ("/block/block.0/body/body.1/body.1.2/Conv", "block.0.body.1.2"),
+        ("/block/block.0/body_1/body.1_1/Conv", "block.0.body.1_1"),
         ("/Add_3", ""),
         ("Add_3", "Add_3"),
         ("", "out"),
@@ -55,3 +57,19 @@ def test_a_module_that_is_called_again_has_one_name() -> None:
     scopes = Scopes(nodes, ["fc.weight", "out_1.weight"])
     found = [scopes.source(each).module for each in nodes]
     assert found == ["lif", "lif", "fc", "fc", "out_1", "out"]
+
+
+def conv(name: str, weight: str, scope: str) -> Node:
+    hints = {"pkg.torch.onnx.name_scopes": f"['', '{scope}', 'conv']"}
+    return Node("Conv", "", name, ("x", weight), ("out",), hints=hints)
+
+
+def test_a_layer_is_called_as_its_weight_is_unless_two_read_it() -> None:
+    """The exporter of programs notes the batch norm of a convolution that it folded it into."""
+    nodes = [
+        conv("a", "fc.weight", "bn"),
+        conv("b", "two.weight", "m"),
+        conv("c", "two.weight", "n"),
+    ]
+    scopes = Scopes(nodes, ["fc.weight", "two.weight"])
+    assert [scopes.source(each).module for each in nodes] == ["fc", "m", "n"]
