@@ -147,11 +147,20 @@ def _slice(c: Importer, node: Node, x: Inputs) -> Any:
     steps = [1] * len(starts) if optional(x, 4) is None else c.ints(x[4], "step")
     y = x[0]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        if step < 1 and isinstance(y, Static) and step:
+            y = _backwards(y, axis, slice(start, end, step))
+            continue
         if step < 1:
             c.refuse("it takes places backwards")
         edge = 2**62
         y = c.aten("slice.Tensor", y, axis, max(start, -edge), min(max(end, -edge), edge), step)
     return y
+
+
+def _backwards(x: Static, axis: int, places: slice) -> Static:
+    """Return places of a known value from the last to the first; torch has no such slices."""
+    listed = list(range(x.shape[axis]))[places]
+    return Static(x.tensor.index_select(axis, torch.tensor(listed, dtype=torch.int64)))
 
 
 def _gather(c: Importer, node: Node, x: Inputs) -> Any:
@@ -168,8 +177,14 @@ def _gather(c: Importer, node: Node, x: Inputs) -> Any:
 
 
 def _expand(c: Importer, node: Node, x: Inputs) -> Any:
+    """An axis with the batch in it, which keeps its places for one sample, keeps those of more."""
     wanted = sized(c, c.ints(x[1], "shape"))
-    return c.aten("expand", x[0], list(broadcast_shape(x[0].shape, tuple(wanted))))
+    shape = x[0].shape
+    before = c.shape_as_stated(x[0], list(wanted))
+    for back in range(1, 1 + min(len(shape), len(wanted))):
+        if wanted[-back] == before[-back] != shape[-back]:
+            wanted[-back] = shape[-back]
+    return c.aten("expand", x[0], list(broadcast_shape(shape, tuple(wanted))))
 
 
 def _tile(c: Importer, node: Node, x: Inputs) -> Any:
