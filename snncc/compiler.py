@@ -321,7 +321,13 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
     most = 1 if mixes else _AGREEMENT_SAMPLES
     few = samples[: max(1, min(most, _AGREEMENT_OPS // max(weighted_ops(graph), 1)))]
     recorded = model.origin.record(few)
-    found = agreement(graph, next(batches(graph, few, len(few))), recorded.spikes, recorded.output)
+    found = agreement(
+        graph,
+        next(batches(graph, few, len(few))),
+        recorded.spikes,
+        recorded.output,
+        counts=recorded.counts,
+    )
     if not found.equal:
         message = (
             f"{found.differing} of {found.spikes_compared} spikes differ, "

@@ -43,9 +43,17 @@ class Agreement:
 
 
 def agreement(
-    graph: Graph, x: Array, spikes: Mapping[str, Sequence[Array]], output: Array
+    graph: Graph,
+    x: Array,
+    spikes: Mapping[str, Sequence[Array]],
+    output: Array,
+    *,
+    counts: bool = False,
 ) -> Agreement:
-    """Compare a float step graph on ``x`` (the executor's layout) with recorded spikes."""
+    """Compare a float step graph on ``x`` (the executor's layout) with recorded spikes.
+
+    Where ``counts`` are recorded, a layer's results are compared before it divides them.
+    """
     neurons = [cast(Neuron, op) for op in graph.of_kind("neuron")]
     samples = x.shape[int(input_varies(graph))]
     theirs = {
@@ -54,7 +62,7 @@ def agreement(
         if _comparable(spikes.get(op.source.module, ()), samples, graph, op)
         for shape in (graph.type_of(op.name).shape,)
     }
-    compared = _Compared(graph, theirs)
+    compared = _Compared(graph, theirs, counts)
     answer = Executor(graph).run(x, observe=compared.observe).output
     unmatched = tuple(op.source.module for op in neurons if op.name not in theirs)
     error = float(np.abs(answer.reshape(output.shape) - output).max())
@@ -73,6 +81,7 @@ class _Compared:
 
     graph: Graph
     theirs: Mapping[str, Array]
+    counts: bool = False
     start: int = 0
     differing: int = 0
     ties: int = 0
@@ -81,7 +90,8 @@ class _Compared:
         """Compare one layer on one block of samples."""
         if op.name in self.theirs:
             mine = self.theirs[op.name][:, self.start : self.start + seen.samples]
-            apart = seen.result != mine
+            norm = cast(Neuron, op).norm if self.counts else 1.0
+            apart = (seen.result if norm == 1 else np.rint(seen.result * norm)) != mine
             self.differing += int(apart.sum())
             if apart.any():
                 neuron = cast(Neuron, op)

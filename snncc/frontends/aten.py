@@ -15,6 +15,7 @@ import torch
 
 from snncc.frontends import analog_neuron, call_op, current_op
 from snncc.frontends import aten_compare as compare
+from snncc.frontends import aten_counts as counts
 from snncc.frontends import aten_views as views
 from snncc.frontends import aten_writes as writes
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
@@ -141,6 +142,9 @@ def _scaled(b: Builder, x: Value, factor: float) -> Value:
 def _add(sign: int) -> Converter:
     def convert(b: Builder, a: Arguments, out: Shape) -> Value:
         x, y, factor = a["self"], a["other"], sign * a.get("alpha", 1)
+        rest = _without(b, x, y) or _without(b, y, x) if factor == 1 else None
+        if rest is not None and rest.shape == out:
+            return rest
         if isinstance(y, int | float):
             return b.emit(ops.Add, x, number(factor * y))
         if isinstance(y, Static) and factor != 1:
@@ -148,6 +152,18 @@ def _add(sign: int) -> Converter:
         return b.emit(ops.Add, x, _scaled(b, y, factor))
 
     return convert
+
+
+def _without(b: Builder, total: Any, x: Any) -> Dynamic | None:
+    """Return what is left of ``total + x`` where x was taken off: surrogate gradients are so."""
+    made = b.made(total) if isinstance(total, Dynamic) and isinstance(x, Dynamic) else None
+    if made is None or made.kind != "add":
+        return None
+    for name, other in (made.inputs, made.inputs[::-1]):
+        op: Any = b.made(Dynamic(name, ()))
+        if op.kind == "scale" and op.factor == -1 and op.inputs == (x.name,):
+            return b.emitted.get(other)
+    return None
 
 
 def _reversed_sub(b: Builder, a: Arguments, out: Shape) -> Value:
@@ -174,7 +190,7 @@ def _div(b: Builder, a: Arguments, out: Shape) -> Any:
     x, y = a["self"], a["other"]
     if a.get("rounding_mode") or isinstance(y, Dynamic):
         return NotImplemented
-    inverse = Static(1 / y.tensor) if isinstance(y, Static) else 1 / y
+    inverse = Static(1 / y.tensor.double()) if isinstance(y, Static) else 1 / y
     return _mul(b, {"self": x, "other": inverse}, out)
 
 
@@ -269,6 +285,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten._to_copy": _cast,
     "aten.to": _cast,
     **compare.CONVERTERS,
+    **counts.CONVERTERS,
     **views.CONVERTERS,
     **writes.CONVERTERS,
 }

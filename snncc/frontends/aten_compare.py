@@ -39,7 +39,7 @@ def is_truth(b: Builder, x: Operand) -> bool:
     """Whether a value is 1 or 0 because it is a comparison, or made of comparisons."""
     if not isinstance(x, Dynamic):
         return False
-    made = next(op for op in reversed(b.ops) if op.name == x.name)
+    made = b.made(x)
     if made.kind in _COPIES:
         shape = x.shape
         return all(is_truth(b, Dynamic(name, shape)) for name in made.inputs)
@@ -109,7 +109,8 @@ def _and(b: Builder, a: Arguments, out: Shape) -> Any:
     return b.emit(ops.Mask, x, y) if is_truth(b, x) and is_truth(b, y) else NotImplemented
 
 
-def _sign(b: Builder, a: Arguments, out: Shape) -> Value:
+def sign(b: Builder, a: Arguments, out: Shape) -> Value:
+    """Return 1 above zero less 1 below it."""
     above, below = _above(b, a["self"], 0.0, True, out), _above(b, 0.0, a["self"], True, out)
     return b.emit(ops.Add, above, _negated(b, below))
 
@@ -168,8 +169,10 @@ def index_put(b: Builder, a: Arguments, out: Shape) -> Any:
 
 
 def cast(b: Builder, x: Value, dtype: torch.dtype | None, out: Shape) -> Any:
-    """Return a value in another type; to integers only what is 1 or 0."""
+    """Return a value in another type; to integers only a count, or what is 1 or 0."""
     if dtype is None or dtype.is_floating_point or is_truth(b, x):
+        return x
+    if dtype is not torch.bool and isinstance(x, Dynamic) and b.made(x).kind == "count":
         return x
     return truth(b, x, out) if dtype is torch.bool else NotImplemented
 
@@ -187,7 +190,6 @@ CONVERTERS: Mapping[str, Callable[[Builder, Arguments, Shape], Any]] = {
     "aten.logical_and": _and,
     "aten.bitwise_and": _and,
     "aten.__and__": _and,
-    "aten.sign": _sign,
     "aten.heaviside": _heaviside,
     "aten.where": _where,
     "aten.masked_fill": _masked_fill,

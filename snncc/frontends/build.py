@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snncc.frontends.neuron_parameters import MOST_LEVELS, Rounding
 from snncc.ir.domain import REAL
 from snncc.ir.graph import Absent, Op, Shape, Source, Type, Weight
 from snncc.ir.ops import Constant
@@ -66,14 +68,44 @@ class Border:
     parts: Mapping[Shape, Static]
 
 
+@dataclass(frozen=True)
+class Bounded:
+    """What a value is: ``clip(x, low, high)``, where ``rounding`` is given of ``x`` rounded."""
+
+    x: Dynamic
+    low: float = -math.inf
+    high: float = math.inf
+    rounding: Rounding | None = None
+
+    def within(self, low: float, high: float) -> Bounded:
+        """Return the value bounded again."""
+        least, most = (min(max(end, low), high) for end in (self.low, self.high))
+        return replace(self, low=least, high=most)
+
+    def rounded(self, how: Rounding) -> Bounded | None:
+        """Return the value rounded, once for all; None where a bound is no whole number."""
+        whole = all(math.isinf(end) or end.is_integer() for end in (self.low, self.high))
+        return replace(self, rounding=self.rounding or how) if whole else None
+
+    @property
+    def levels(self) -> int | None:
+        """The most spikes that are counted, None for what is no count."""
+        counts = self.rounding is not None and self.low == 0 and self.high.is_integer()
+        return int(self.high) if counts and 1 <= self.high <= MOST_LEVELS else None
+
+
 @dataclass
 class Builder:
     """Ops in order, made one at a time for the node that ``at`` was told of last."""
 
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
+    emitted: dict[str, Dynamic] = field(default_factory=dict)
     borders: dict[str, Border] = field(default_factory=dict)
+    bounded: dict[str, Bounded] = field(default_factory=dict)
+    signs: dict[str, Dynamic] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
     _constants: dict[str, Dynamic] = field(default_factory=dict)
     _arrays: dict[int, tuple[Tensor, Weight]] = field(default_factory=dict)
     _source: Source = field(default_factory=Source)
@@ -98,7 +130,14 @@ class Builder:
         made = op(name=name, inputs=tuple(v.name for v in read), source=self._source, **attributes)
         shape = made.infer(tuple(Type(v.shape, REAL) for v in read), self.weights).shape
         self.ops.append(made)
-        return Dynamic(name, shape)
+        self.emitted[name] = Dynamic(name, shape)
+        return self.emitted[name]
+
+    def made(self, value: Dynamic) -> Op:
+        """Return the op that makes a value."""
+        for place in range(len(self._places), len(self.ops)):
+            self._places[self.ops[place].name] = place
+        return self.ops[self._places[value.name]]
 
     def dynamic(self, value: Value) -> Dynamic:
         """Return the value as an op's result: a ``Constant`` for what is static."""

@@ -75,7 +75,7 @@ def _call_before(b: Builder, state: Value | None, rest: float) -> list[Value]:
         if state.is_known and bool((state.tensor == rest).all()):
             return []
         raise IRError(f"its state starts at something else than {rest:g}")
-    made = next(op for op in reversed(b.ops) if op.name == state.name)
+    made = b.made(state)
     target = getattr(made, "target", "")
     if target == POTENTIAL:
         return [Dynamic(made.inputs[0], state.shape)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from snncc.frontends.neuron_op import neuron
 from snncc.frontends.neuron_parameters import (
+    MOST_LEVELS,
     Adapter,
     NeuronParameters,
     Rounding,
@@ -29,7 +30,6 @@ NAMES: frozenset[str] = frozenset({
 """Classes of BICLab/Spike-Driven-Transformer-V3 @ 00fcd1f and BICLab/SpikeYOLO @ 309ef5e."""
 
 _LARGE = 1e6
-MOST_LEVELS = 64
 
 
 def integer_firing(

@@ -146,8 +146,13 @@ def _run_steps(graph: Graph, x: Array) -> Recorded:
     spikes: dict[str, tuple[Array, ...]] = {}
     for op in graph.of_kind("neuron"):
         path = op.source.module
-        spikes[path] = (*spikes.get(path, ()), values[op.name])
-    return Recorded(spikes, values[graph.of_kind("output")[0].name])
+        spikes[path] = (*spikes.get(path, ()), _counts(op, values[op.name]))
+    return Recorded(spikes, values[graph.of_kind("output")[0].name], counts=True)
+
+
+def _counts(op: Op, fired: Array) -> Array:
+    """Return how many spikes a layer fired, of what it gave."""
+    return np.rint(fired * op.norm) if isinstance(op, Neuron) and op.norm != 1 else fired
 
 
 def _run(graph: Graph, x: Array) -> Recorded:
@@ -157,14 +162,14 @@ def _run(graph: Graph, x: Array) -> Recorded:
     output = np.concatenate([v[answer].reshape(n, -1)[:kept] for v, n, kept in runs])
     spikes: dict[str, tuple[Array, ...]] = {}
     for path, ops in _firing(graph).items():
-        steps = [[v[op.name] for op in ops] for v, _, _ in runs]
-        loop = ops[0].kind == "compare"
+        steps = [[_counts(op, v[op.name]) for op in ops] for v, _, _ in runs]
+        loop = ops[0].kind != "neuron" and not _is_alone(ops)
         whole = [
             _in_steps(np.stack(each) if loop else each[0], n, kept)
             for each, (_, n, kept) in zip(steps, runs, strict=True)
         ]
         spikes[path] = (np.concatenate(whole, axis=1),)
-    return Recorded(spikes, output)
+    return Recorded(spikes, output, counts=True)
 
 
 def _parts(graph: Graph, x: Array) -> Iterator[tuple[Array, int]]:
@@ -179,19 +184,40 @@ def _parts(graph: Graph, x: Array) -> Iterator[tuple[Array, int]]:
 def _firing(graph: Graph) -> dict[str, list[Op]]:
     """Return the op that fires in each module, one a time step where the loop is unrolled.
 
-    A comparison of a value turned over (``-x > -1``) says where there is no spike, and a neuron
-    without memory does not say which axis is time: modules that have them are left out.
+    A comparison of a value turned over (``-x > -1``) says where there is no spike: modules that
+    have them are left out, as are those without memory, which do not say which axis is time,
+    unless there is but one step of one sample.
     """
     found: dict[str, list[Op]] = {}
-    for op in graph.of_kind("neuron", "compare"):
-        found.setdefault(op.source.module, []).append(op)
-    return {path: ops for path, ops in found.items() if path and _is_plain(graph, ops)}
+    for kind in ("count", "neuron", "compare"):
+        before = set(found)
+        for op in graph.of_kind(kind):
+            if op.source.module not in before and not _compares_spikes(graph, op):
+                found.setdefault(op.source.module, []).append(op)
+    short = all(
+        _is_alone(ops) and graph.type_of(ops[0].name).shape[0] == 1 for ops in found.values()
+    )
+    once = short and cast(Input, graph.of_kind("input")[0]).shape[0] == 1
+    return {path: ops for path, ops in found.items() if path and _is_plain(graph, ops, once=once)}
 
 
-def _is_plain(graph: Graph, ops: list[Op]) -> bool:
+def _compares_spikes(graph: Graph, op: Op) -> bool:
+    return op.kind == "compare" and graph[op.inputs[0]].kind in ("compare", "count")
+
+
+def _is_alone(ops: list[Op]) -> bool:
+    """Whether a layer is one op without memory."""
+    first = ops[0]
+    keeps_nothing = isinstance(first, Neuron) and first.tau == 1
+    return len(ops) == 1 and (first.kind == "count" or keeps_nothing)
+
+
+def _is_plain(graph: Graph, ops: list[Op], *, once: bool) -> bool:
+    if _is_alone(ops):
+        return once
     if ops[0].kind == "neuron":
-        return len(ops) == 1 and cast(Neuron, ops[0]).tau != 1
-    turned = any(graph[op.inputs[0]].kind == "scale" for op in ops)
+        return len(ops) == 1
+    turned = any(getattr(graph[op.inputs[0]], "factor", 1.0) < 0 for op in ops)
     return not turned and len({graph.type_of(op.name).shape for op in ops}) == 1
 
 

@@ -10,6 +10,9 @@ from torch import Tensor
 
 Rounding = Literal["half_even", "half_up"]
 
+MOST_LEVELS = 64
+"""Spikes that one neuron may fire in a time step; published networks have 8 at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronParameters:

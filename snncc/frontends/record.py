@@ -20,10 +20,14 @@ from snncc.ir.graph import Array
 
 @dataclass(frozen=True)
 class Recorded:
-    """The outputs of each neuron layer by module path, one array a call, and the answer."""
+    """The outputs of each neuron layer by module path, one array a call, and the answer.
+
+    With ``counts`` they are numbers of spikes, before a layer divides them.
+    """
 
     spikes: dict[str, tuple[Array, ...]]
     output: Array
+    counts: bool = False
 
 
 def record(module: nn.Module, x: Array) -> Recorded:

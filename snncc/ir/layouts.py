@@ -240,6 +240,7 @@ _RULES: dict[str, Callable[[Tracking, Any], Layout]] = {
     "add": _elementwise,
     "scale": _same,
     "compare": _same,
+    "count": _same,
     "max_pool": _pool,
     "avg_pool": _pool,
     "matmul": _matmul,

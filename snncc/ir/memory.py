@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from snncc.ir.compare import rounded
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import IntegerNeuron, Neuron
 from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent, SynapticCurrent
@@ -63,8 +64,7 @@ def _fire(op: Neuron, h: Array) -> Array:
     """Return how many spikes each neuron fires at potential ``h``."""
     if op.levels == 1:
         return (h > op.v_threshold if op.strict else h >= op.v_threshold).astype(np.int8)
-    clipped = np.clip(h / op.v_threshold, 0, op.levels)
-    counts = np.rint(clipped) if op.rounding == "half_even" else np.floor(clipped + 0.5)
+    counts = rounded(h / op.v_threshold, op.levels, op.rounding)
     return counts.astype(count_type(op.levels))
 
 

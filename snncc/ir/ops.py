@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import ClassVar, Literal
 
 from snncc.ir import domain as dom
-from snncc.ir.compare import Compare
+from snncc.ir.compare import Compare, Count
 from snncc.ir.delay import Delay
 from snncc.ir.domain import REAL, Domain, Grid
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
@@ -480,7 +480,7 @@ class Foreign(Op):
 
 OPS: tuple[type[Op], ...] = (
     Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, SynapticCurrent,
-    IntegerCurrent, Add, Scale, RoundShift, MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare,
+    IntegerCurrent, Add, Scale, RoundShift, MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Count,
     Thermometer, Reshape, Permute, Expand, Slice, Concat, Repeat, Delay, Readout, Foreign,
 )  # fmt: skip
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from snncc.ir.compare import Compare
+from snncc.ir.compare import Compare, Count, rounded
 from snncc.ir.graph import Array, IRError, Op, Shape, Weights
 from snncc.ir.inference import window_positions
+from snncc.ir.memory import count_type
 from snncc.ir.ops import (
     AvgPool,
     BatchNorm,
@@ -243,6 +244,10 @@ def _compare(
     return (x > op.threshold if op.strict else x >= op.threshold).astype(np.int8)
 
 
+def _count(op: Count, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:
+    return rounded(inputs[0], op.levels, op.rounding).astype(count_type(op.levels))
+
+
 def _sum(op: Sum, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:
     x = inputs[0].astype(np.int64) if is_integral(inputs[0]) else inputs[0]
     return np.asarray(x.sum(axis=tuple(a + lead for a in op.axes), keepdims=op.keepdims))
@@ -317,6 +322,7 @@ _TABLE: dict[str, Callable[..., Array]] = {
     "add": _add,
     "scale": _scale,
     "compare": _compare,
+    "count": _count,
     "round_shift": _round_shift,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,

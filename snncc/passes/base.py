@@ -76,9 +76,10 @@ def well_formed(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def no_comparisons(graph: Graph) -> Iterator[Diagnostic]:
-    """Nothing is compared but in neurons."""
-    for op in graph.of_kind("compare"):
-        yield BROKEN_PROMISE.at(op.source, f"`{op.name}` is a comparison outside of a neuron")
+    """Nothing is compared and no spikes are counted but in neurons."""
+    for op in graph.of_kind("compare", "count"):
+        what = "comparison" if op.kind == "compare" else "count"
+        yield BROKEN_PROMISE.at(op.source, f"`{op.name}` is a {what} outside of a neuron")
 
 
 def run_passes(graph: Graph, passes: Iterable[Pass]) -> Result:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weight, reading, without_dead
-from snncc.ir.ops import Constant, Expand, Repeat, Scale, Sum
+from snncc.ir.ops import VIEWS, Constant, Expand, Repeat, Scale, Sum
 from snncc.ir.timing import Timing, timings
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 
@@ -24,6 +24,7 @@ class Canonicalise(Pass):
     slices of everything and ops that nothing reads. An average over all positions is a ``Sum`` and
     a ``Scale``; the same value joined n times is an ``Expand``; views of a constant are a constant.
     A synaptic current that keeps nothing of itself goes.
+    What alone divides the counts of integer-firing neurons becomes their ``norm``.
     """
 
     name: ClassVar[str] = "canonicalise"
@@ -117,7 +118,26 @@ def _scale(now: _Rewriting, op: Any) -> str:
     before: Any = now.input(op)
     if before.kind == "scale":
         op = now.through(op, factor=before.factor * op.factor)
-    return str(op.inputs[0]) if op.factor == 1 else now.add(op)
+    alike = op.factor == 1 or _divided(now, op)
+    return str(op.inputs[0]) if alike else now.add(op)
+
+
+def _divided(now: _Rewriting, op: Any) -> bool:
+    """Divide the counts that a neuron gives, where a scale alone reads them; whether it does."""
+    reader: Any = now.graph[op.name]
+    names = [reader.inputs[0]]
+    while now.graph[names[-1]].kind in VIEWS:
+        names += now.graph[names[-1]].inputs
+    neuron: Any = now.ops.get(names[-1])
+    norm = round(1 / op.factor) if 0 < op.factor <= 0.5 else 1
+    if (
+        neuron is None or neuron.kind != "neuron" or neuron.levels == 1 or neuron.norm != 1
+        or norm == 1 or op.factor != 1 / norm or any(len(now.graph.users[n]) > 1 for n in names)
+    ):  # fmt: skip
+        return False
+    source = neuron.source.with_merged(op.source)
+    now.ops[neuron.name] = dataclasses.replace(neuron, norm=float(norm), source=source)
+    return True
 
 
 def _concat(now: _Rewriting, op: Any) -> str:

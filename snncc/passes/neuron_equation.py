@@ -3,11 +3,12 @@
 In a step a neuron makes its potential H of the one before, of the spike S that it gave then, and of
 the current X::
 
-    H' = keep H + gated S H + kick S + offset + gain X
+    H' = keep H + gated F H + cleared F + kick S + offset + gain X
 
-With ``k`` the share that the leak leaves (1 without a leak) a hard reset to r is ``gated = -k`` and
-``kick = k r``, a soft reset that takes off u is ``gated = 0`` and ``kick = -k u``. What ``offset``
-has beyond the ``(1 - k) r`` of a leak toward r belongs to the current.
+``F`` says whether there was a spike; it is S where S is one spike at most. With ``k`` the share
+that the leak leaves (1 without a leak) a hard reset to r is ``gated = -k`` and ``cleared = k r``, a
+soft reset that takes off u is ``gated = 0`` and ``kick = -k u``. What ``offset`` has beyond the
+``(1 - k) r`` of a leak toward r belongs to the current.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+from snncc.passes.answers import Firing, Rounding, counted
 from snncc.passes.polynomial import ONE, Polynomial
-from snncc.passes.recurrence import POTENTIAL, SPIKE, TOO_LARGE, Affine, Arithmetic, Chain, Firing
+from snncc.passes.recurrence import (
+    FIRED,
+    POTENTIAL,
+    SPIKE,
+    TOO_LARGE,
+    Affine,
+    Arithmetic,
+    Chain,
+)
 
 Currents = tuple[tuple[str, Fraction], ...]
 
@@ -40,6 +50,7 @@ class Update:
 
     keep: Fraction
     gated: Fraction
+    cleared: Fraction
     kick: Fraction
     offset: Fraction
     currents: Currents
@@ -50,19 +61,20 @@ class Update:
         return {
             "the share of the potential that is kept": self.keep,
             "what a spike takes of the potential": self.gated,
-            "what a spike adds": self.kick,
+            "what a spike adds": self.cleared + self.kick,
+            "what each spike of a step adds": self.kick,
             "the constant": self.offset,
             "the factor of the current": tuple(gain for _, gain in self.currents),
         }
 
     def in_units(self, factor: Fraction, offset: Fraction) -> Update:
         """Return the update for a potential before that is ``factor`` times this one + offset."""
-        return Update(
-            self.keep / factor,
-            self.gated / factor,
-            self.kick - self.gated * offset / factor,
-            self.offset - self.keep * offset / factor,
-            self.currents,
+        return dataclasses.replace(
+            self,
+            keep=self.keep / factor,
+            gated=self.gated / factor,
+            cleared=self.cleared - self.gated * offset / factor,
+            offset=self.offset - self.keep * offset / factor,
         )
 
 
@@ -70,7 +82,8 @@ class Update:
 class Equation:
     """A neuron in exact numbers; ``reset`` is None where a spike takes ``taken`` off instead.
 
-    Its current in step t is ``gain sum(factor x) + bias`` over ``currents[t]``.
+    Its current in step t is ``gain sum(factor x) + bias`` over ``currents[t]``. With ``levels`` it
+    fires as many spikes as its potential has thresholds, rounded.
     """
 
     keep: Fraction
@@ -81,6 +94,8 @@ class Equation:
     taken: Fraction
     strict: bool
     currents: tuple[Currents, ...]
+    levels: int = 1
+    rounding: Rounding = "half_even"
 
     @property
     def rest(self) -> Fraction:
@@ -91,23 +106,26 @@ class Equation:
         """Return the potential at the compare; ``current`` has gain and bias in it."""
         return self.keep * before + (1 - self.keep) * self.rest + current
 
-    def fires(self, potential: Fraction) -> bool:
-        """Whether a potential gives a spike."""
+    def fires(self, potential: Fraction) -> int:
+        """Return how many spikes a potential gives."""
+        if self.levels > 1:
+            return counted(potential / self.threshold, self.levels, self.rounding)
         above = potential > self.threshold
-        return above or (potential == self.threshold and not self.strict)
+        return int(above or (potential == self.threshold and not self.strict))
 
     def after(self, potential: Fraction) -> Fraction:
         """Return the potential after the reset."""
-        if not self.fires(potential):
-            return potential
-        return potential - self.taken if self.reset is None else self.reset
+        spikes = self.fires(potential)
+        if self.reset is None:
+            return potential - spikes * self.taken
+        return self.reset if spikes else potential
 
 
 def equation_of(arithmetic: Arithmetic, chain: Chain) -> Equation:
     """Return the neuron that a chain of two steps or more is. Raises ``NearMissError``."""
     firings = chain.firings
     _hold_same_thresholds(firings)
-    updates = [_update(p, f.potential) for p, f in zip(chain.updates, firings[1:], strict=True)]
+    updates = [_update(p, f) for p, f in zip(chain.updates, firings[1:], strict=True)]
     later = updates[1:]
     for (a, b), firing in zip(pairwise(later), firings[3:], strict=False):
         _hold_same(a, b, firing.potential)
@@ -120,7 +138,7 @@ def _from_first(
     """Return the neuron whose first step fits too; what the first potential is has to be tried."""
     second, later = firings[1], updates[1:]
     missed = NearMissError("the first step is not made as the others are", second.potential)
-    for start in _starts(arithmetic, firings[0], second.threshold):
+    for start in _starts(arithmetic, firings[0], second):
         first = updates[0].in_units(start.factor, start.offset)
         for update in _with_currents(arithmetic, firings[0], first, start, later):
             try:
@@ -186,35 +204,47 @@ def _hold_same_thresholds(firings: tuple[Firing, ...]) -> None:
                 b.potential,
             )
     for firing in firings[1:]:
-        if firing.strict != firings[0].strict:
+        if firing.levels != firings[0].levels:
+            few, many = sorted((firing.levels, firings[0].levels))
+            message = f"some steps fire up to {few}, others up to {many} spikes"
+        elif firing.rounding != firings[0].rounding:
+            message = "some steps round a half to the even count, others to the larger"
+        elif firing.strict != firings[0].strict:
             message = "some steps fire at the threshold, others above it alone"
-            raise NearMissError(message, firing.potential)
+        else:
+            continue
+        raise NearMissError(message, firing.potential)
 
 
-def _update(polynomial: Polynomial, at: str) -> Update:
+def _update(polynomial: Polynomial, firing: Firing) -> Update:
     """Return the terms of a potential. Raises ``NearMissError`` where there are others."""
+    at, gate = firing.potential, SPIKE if firing.levels == 1 else FIRED
     if polynomial is TOO_LARGE:
         raise NearMissError("it is made of more terms than that of any neuron", at)
-    names = {(POTENTIAL,), (SPIKE,), tuple(sorted((POTENTIAL, SPIKE))), ONE}
+    names = {(POTENTIAL,), (SPIKE,), (FIRED,), tuple(sorted((POTENTIAL, gate))), ONE}
     currents = []
     for monomial, factor in polynomial.items():
         if monomial in names:
             continue
         if len(monomial) > 1:
-            raise NearMissError(_mixed(monomial), at)
+            raise NearMissError(_mixed(monomial, counts=firing.levels > 1), at)
         currents.append((monomial[0], factor))
 
     def of(*monomial: str) -> Fraction:
         return polynomial.get(tuple(sorted(monomial)), Fraction(0))
 
-    return Update(of(POTENTIAL), of(POTENTIAL, SPIKE), of(SPIKE), of(), tuple(currents))
+    cleared, kick = of(gate), Fraction(0) if gate == SPIKE else of(SPIKE)
+    return Update(of(POTENTIAL), of(POTENTIAL, gate), cleared, kick, of(), tuple(currents))
 
 
-def _mixed(monomial: tuple[str, ...]) -> str:
-    others = [name for name in monomial if name not in (POTENTIAL, SPIKE)]
+def _mixed(monomial: tuple[str, ...], *, counts: bool) -> str:
+    others = [name for name in monomial if name not in (POTENTIAL, SPIKE, FIRED)]
+    if not others and counts and SPIKE in monomial:
+        what = "the potential" if POTENTIAL in monomial else "the count of spikes"
+        return f"{what} is multiplied by the count of spikes"
     if not others:
         return "the potential is multiplied by itself"
-    if SPIKE in monomial and POTENTIAL not in monomial:
+    if not {SPIKE, FIRED}.isdisjoint(monomial) and POTENTIAL not in monomial:
         return f"the spike of the step before gates `{others[0]}`, which is no potential"
     return f"the potential is multiplied by `{others[0]}`, which is not one number"
 
@@ -227,13 +257,20 @@ def _hold_same(a: Update, b: Update, at: str) -> None:
             )
 
 
-def _starts(arithmetic: Arithmetic, first: Firing, threshold: Fraction) -> Iterator[Affine]:
-    """Return what the first potential can be in units in which it fires at the threshold."""
+def _starts(arithmetic: Arithmetic, first: Firing, second: Firing) -> Iterator[Affine]:
+    """Return what the first potential can be in units in which it fires as the second does."""
     for node in _path(arithmetic, first):
         reached = node.factor * first.threshold + node.offset
-        ratio = threshold / reached if reached else Fraction(int(threshold == 0))
-        if ratio * node.factor > 0:
+        ratio = _ratio(first.unit * node.factor, reached, second)
+        if ratio * node.factor > 0 and ratio * reached == second.threshold:
             yield Affine(node.name, ratio * node.factor, ratio * node.offset)
+
+
+def _ratio(unit: Fraction, reached: Fraction, second: Firing) -> Fraction:
+    """Return by what to multiply a potential that fires where it is ``reached``, counts by unit."""
+    if second.unit and unit:
+        return second.unit / unit
+    return second.threshold / reached if reached else Fraction(int(second.threshold == 0))
 
 
 def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
@@ -252,26 +289,53 @@ def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
 
 def _equation(update: Update, firing: Firing) -> Equation:
     """Return the neuron whose update this is, but for its currents."""
-    k, threshold = update.keep, firing.threshold
+    k, at = update.keep, firing.potential
     if not any(gain for _, gain in update.currents):
-        raise NearMissError("no current enters the potential", firing.potential)
+        raise NearMissError("no current enters the potential", at)
     if not 0 < k <= 1:
         message = f"each step multiplies the potential by {_text(k)}, which is no leak"
-        raise NearMissError(message, firing.potential)
-    reset, taken = None, Fraction(0)
-    if update.gated == 0:
-        taken = -update.kick / k
-    elif update.gated == -k:
-        reset = update.kick / k
-    else:
-        message = f"a spike leaves {_text((k + update.gated) / k)} of the potential, wanted 0 or 1"
-        raise NearMissError(message, firing.potential)
-    if taken < 0:
-        message = f"a spike adds {_text(-taken)} to the potential, a reset takes off"
-        raise NearMissError(message, firing.potential)
+        raise NearMissError(message, at)
+    _hold_unit(firing)
+    reset, taken = _reset(update, at, counts=firing.levels > 1)
     bias = update.offset - (1 - k) * (reset or 0)
     gain = _gain(update.currents)
-    return Equation(k, gain, bias, threshold, reset, taken, firing.strict, ())
+    return Equation(
+        k, gain, bias, firing.threshold, reset, taken, firing.strict, (),
+        firing.levels, firing.rounding,
+    )  # fmt: skip
+
+
+def _hold_unit(firing: Firing) -> None:
+    """Hold that a count begins at 0: ``H / v_threshold`` is what is rounded."""
+    if firing.levels == 1:
+        return
+    if firing.unit < 0:
+        message = "it counts how far the potential falls, a neuron how far it rises"
+        raise NearMissError(message, firing.potential)
+    if firing.threshold != firing.unit:
+        message = (
+            f"its spikes are counted from a potential of {_text(firing.threshold - firing.unit)}"
+            " on, those of a neuron from 0"
+        )
+        raise NearMissError(message, firing.potential)
+
+
+def _reset(update: Update, at: str, *, counts: bool) -> tuple[Fraction | None, Fraction]:
+    """Return what a spike resets to, or None and what each spike takes off."""
+    k, none = update.keep, Fraction(0)
+    if update.gated == -k and update.kick == 0:
+        return update.cleared / k, none
+    if update.gated not in (0, -k):
+        message = f"a spike leaves {_text((k + update.gated) / k)} of the potential, wanted 0 or 1"
+        raise NearMissError(message, at)
+    if counts and (update.gated or update.cleared):
+        message = "a count of spikes does more than to reset the potential, or to take off of it"
+        raise NearMissError(message, at)
+    taken = -(update.kick if counts else update.cleared) / k
+    if taken < 0:
+        message = f"a spike adds {_text(-taken)} to the potential, a reset takes off"
+        raise NearMissError(message, at)
+    return None, taken
 
 
 def _gain(currents: Currents) -> Fraction:
@@ -291,18 +355,18 @@ def _entry(
     """Return the current of the first step. Raises ``NearMissError`` where there is none.
 
     The neuron starts at its rest: ``H = rest + bias + gain X``. The current is made as that of the
-    ``second`` step is.
+    ``second`` step is, of a value on the way to the comparison.
     """
     wanted, alike = neuron.rest + neuron.bias, _shape_of(arithmetic, second)
+    shares = [(start.factor / n.factor / neuron.gain, n) for n in _path(arithmetic, first)]
     started = None
-    for node in _path(arithmetic, first):
-        if start.factor / node.factor != neuron.gain:
-            continue
-        if alike not in (None, _shape(arithmetic, node.name)):
+    for share, node in sorted(shares, key=lambda each: each[0] != 1):
+        made = tuple(share * term for term in _shape(arithmetic, node.name))
+        if share != 1 if alike is None else made != alike:
             continue
         offset = start.offset - start.factor * node.offset / node.factor
         if offset == wanted:
-            return ((node.name, Fraction(1)),)
+            return ((node.name, share),)
         started = (offset - wanted) / neuron.keep + neuron.rest
     if started is None:
         message = "the current of the first step is not made as those of the others are"

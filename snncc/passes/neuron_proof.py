@@ -10,11 +10,12 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
+from snncc.passes.answers import fired
 from snncc.passes.neuron_equation import Currents, Equation, NearMissError
-from snncc.passes.recurrence import Arithmetic, Chain
+from snncc.passes.recurrence import FIRES, Arithmetic, Chain
 
 _SAMPLES = 24
-_ARITHMETIC = ("add", "mask", "scale", "compare")
+_ARITHMETIC = ("add", "mask", "scale", *FIRES)
 
 
 def prove(arithmetic: Arithmetic, chain: Chain, neuron: Equation) -> None:
@@ -45,15 +46,20 @@ class _Trial:
         steps = zip(chain.firings, neuron.currents, compared, strict=True)
         for step, (firing, currents, names) in enumerate(steps):
             still = neuron.charge(state, neuron.bias)
-            current = self._draw(currents, neuron.threshold - still, entry=step == 0)
+            current = self._draw(currents, self._edge() - still, entry=step == 0)
             potential = still + neuron.gain * current
-            fires = int(neuron.fires(potential))
+            fires = neuron.fires(potential)
             for name in names:
-                _, factor, offset = self.arithmetic.comparisons[name]
-                if self._value(name) != offset + factor * fires:
+                if self._value(name) != self.arithmetic.comparisons[name].at(fires):
                     message = f"the spike of step {step} is not that of the neuron found for it"
                     raise NearMissError(message, firing.potential)
             state = neuron.after(potential)
+
+    def _edge(self) -> Fraction:
+        """Return a potential at which one spike more begins."""
+        if self.neuron.levels == 1:
+            return self.neuron.threshold
+        return self.neuron.threshold * (self.dice.randint(1, self.neuron.levels) - Fraction(1, 2))
 
     def _draw(self, currents: Currents, to_threshold: Fraction, *, entry: bool) -> Fraction:
         """Choose the currents of a step that no earlier step has chosen; return their sum."""
@@ -80,7 +86,8 @@ class _Trial:
             self.values[bottom.name] = (value - bottom.offset) / bottom.factor
 
     def _random(self) -> Fraction:
-        return Fraction(self.dice.randint(-64, 192), 64) * abs(self.neuron.threshold or Fraction(1))
+        unit, most = abs(self.neuron.threshold or Fraction(1)), 128 + 64 * self.neuron.levels
+        return Fraction(self.dice.randint(-64, most), 64) * unit
 
     def _value(self, name: str) -> Fraction:
         waiting = [name]
@@ -115,5 +122,4 @@ class _Trial:
             return x * others[0]
         if op.kind == "scale":
             return x * Fraction(op.factor)
-        threshold = Fraction(op.threshold)
-        return Fraction(int(x > threshold if op.strict else x >= threshold))
+        return Fraction(fired(op, x))

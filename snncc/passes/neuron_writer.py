@@ -12,8 +12,9 @@ import numpy as np
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph, Op, Shape, Source, Weight
 from snncc.ir.ops import Add, Concat, Constant, Expand, Neuron, Reshape, Scale, Slice
+from snncc.passes.answers import Answer
 from snncc.passes.neuron_equation import Currents, Equation
-from snncc.passes.recurrence import Answer, Chain
+from snncc.passes.recurrence import Chain
 
 
 class NeuronWriter:
@@ -59,6 +60,8 @@ class NeuronWriter:
             "v_reset": None if neuron.reset is None else float(neuron.reset),
             "strict": neuron.strict,
             "v_subtract": self._subtracted(),
+            "levels": neuron.levels,
+            "rounding": neuron.rounding,
         }
 
     def _subtracted(self) -> float | None:
@@ -110,6 +113,21 @@ class NeuronWriter:
             count += 1
             name = f"{base}_{count}"
         return name
+
+
+def write_count(ops: dict[str, Op], op: Any) -> None:
+    """Write a comparison or a count of spikes as a neuron that keeps nothing."""
+    name, count = op.source.module or f"{op.name}.neuron", 0
+    while name in ops:
+        count += 1
+        name = f"{op.source.module or op.name}_{count}"
+    threshold, strict = (1.0, False) if op.levels > 1 else (0.5, op.rounding == "half_even")
+    ops[name] = Neuron(
+        name=name, inputs=op.inputs, source=op.source, tau=1.0, decay_input=False,
+        v_threshold=threshold, v_reset=None, strict=strict, levels=op.levels,
+        rounding=op.rounding,
+    )  # fmt: skip
+    ops[op.name] = Scale(name=op.name, inputs=(name,), source=op.source, factor=1.0)
 
 
 def write_comparison_of_two(

@@ -60,6 +60,16 @@ def times(a: Polynomial, b: Polynomial, spikes: Collection[str]) -> Polynomial:
     return total
 
 
+def with_counts(a: Polynomial, count: str, fired: str) -> Polynomial:
+    """Return ``a``, where ``fired`` says whether a count is not 0: ``count fired`` is the count."""
+    total: Polynomial = {}
+    for monomial, factor in a.items():
+        both = count in monomial and fired in monomial
+        kept = tuple(name for name in monomial if not both or name != fired)
+        total = plus(total, {kept: factor})
+    return total
+
+
 def _held(a: Polynomial) -> Polynomial:
     if len(a) > MOST_TERMS or max(map(len, a), default=0) > MOST_FACTORS:
         raise TooLargeError

@@ -16,12 +16,13 @@ from snncc.ir.domain import Grid
 from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op, Weight, without_dead
 from snncc.ir.ops import Foreign
+from snncc.passes.answers import Answer, Firing
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
 from snncc.passes.first_step import neuron_of
 from snncc.passes.neuron_equation import Equation, NearMissError, single_step
 from snncc.passes.neuron_proof import prove
-from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two
-from snncc.passes.recurrence import Answer, Arithmetic, Chain, chains
+from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
+from snncc.passes.recurrence import FIRES, Chain, chains, linked, told_apart
 from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
 
 
@@ -40,7 +41,7 @@ class RaiseNeurons(Pass):
     def run(self, graph: Graph) -> Result:
         """Return the graph with neurons, and what nearly was one."""
         found: list[Diagnostic] = []
-        while graph.of_kind("compare"):
+        while graph.of_kind(*FIRES):
             raising = _Raising(graph)
             found = list(raising.run())
             if not raising.raised:
@@ -64,7 +65,7 @@ class _Raising:
         self.graph = graph
         self.ops: dict[str, Op] = dict(graph.by_name)
         self.weights: dict[str, Weight] = {}
-        self.arithmetic = Arithmetic(graph.by_name, graph.weights)
+        self.arithmetic = told_apart(graph.by_name, graph.weights)
         self.raised = 0
 
     def run(self) -> Iterator[Diagnostic]:
@@ -91,10 +92,10 @@ class _Raising:
 
     def give_up(self) -> None:
         """Make what is left foreign; nothing else is known of it."""
-        for op in self.graph.of_kind("compare"):
+        for op in self.graph.of_kind(*FIRES):
             type_ = self.graph.type_of(op.name)
             self.ops[op.name] = Foreign(
-                name=op.name, inputs=op.inputs, source=op.source, target="compare",
+                name=op.name, inputs=op.inputs, source=op.source, target=op.kind,
                 shape=type_.shape,
             )  # fmt: skip
 
@@ -107,6 +108,9 @@ class _Raising:
         return single and not timed and len(set(places)) == len(places)
 
     def _raise(self, chain: Chain, *, timeless: bool) -> None:
+        if len(chain.firings) == 1 and self._counts(chain.firings[0]):
+            self._raise_counts(chain)
+            return
         if len(chain.firings) == 1:
             if not timeless:
                 message = "no time step goes on from the potential that is compared"
@@ -121,6 +125,23 @@ class _Raising:
         self._hold_apart(neuron, answers)
         self._hold_private(chain)
         NeuronWriter(self.graph, self.ops, self.weights, chain, neuron).write(answers)
+
+    def _counts(self, firing: Firing) -> list[Op]:
+        """Return the ops that count spikes of a potential, none where it is compared alone."""
+        first_hand = self.arithmetic.comparisons.keys() - self.arithmetic.second_hand
+        names = (n for n in self.arithmetic.made_of_spike[firing] if n in first_hand)
+        ops = [self.graph[name] for name in names]
+        return ops if any(op.kind == "count" for op in ops) else []
+
+    def _raise_counts(self, chain: Chain) -> None:
+        """Write counts of a potential that nothing goes on from: neurons without memory."""
+        (firing,) = chain.firings
+        if firing in linked(self.arithmetic):
+            message = "its potential goes on from, or into, another in a way that no neuron's does"
+            raise NearMissError(message, firing.potential)
+        self._hold_settled(chain)
+        for op in self._counts(firing):
+            write_count(self.ops, op)
 
     def _answers(self, chain: Chain) -> dict[str, Answer]:
         """Return the comparisons of a chain's potentials, and what else is its spike."""
@@ -174,12 +195,14 @@ class _Raising:
 
     def _told(self, chain: Chain, miss: NearMissError) -> Diagnostic:
         steps = len(chain.firings)
-        what = "a comparison" if steps == 1 else f"arithmetic over {steps} time steps"
+        counted = bool(self._counts(chain.firings[0]))
+        alone = "a count of spikes" if counted else "a comparison"
+        what = alone if steps == 1 else f"arithmetic over {steps} time steps"
         source = self.graph[miss.at].source
         if not source.module:
             source = self.graph[chain.firings[-1].potential].source
         return UNRAISED_ARITHMETIC.at(
-            source, f"{what} is not a spiking neuron: {miss.message}", op="compare"
+            source, f"{what} is not a spiking neuron: {miss.message}", op=FIRES[counted]
         )
 
 

@@ -1,38 +1,43 @@
 """Comparisons that follow each other in time, and the arithmetic that leads from one to the next.
 
-A comparison fires where a potential reaches a threshold. The next one in its chain compares a
-potential that was computed from this one's potential and spike: that is what a neuron's update is.
+A comparison fires where a potential reaches a threshold, and so does each level of a count. The
+next one in its chain compares a potential that was computed from this one's potential and spike:
+that is what a neuron's update is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from snncc.ir.graph import Op, Source, Weights
 from snncc.passes import polynomial as poly
+from snncc.passes.answers import (
+    Answer,
+    Firing,
+    answer_of,
+    fired,
+    product_of,
+    sum_of,
+    threshold_of,
+)
 from snncc.passes.join_pieces import uniform
 from snncc.passes.polynomial import Polynomial
 
-POTENTIAL, SPIKE = "%h", "%s"
-"""Names of the potential and the spike of the step before; no op is called so."""
+POTENTIAL, SPIKE, FIRED = "%h", "%s", "%f"
+"""Names of the potential of the step before, its spike or count of spikes, and whether there was
+any where they are counted; no op is called so."""
 
 _LONGEST_PATH = 64
 """Additions and factors in a row between a potential and its comparison; code has a few."""
 
-_ELEMENTWISE = ("add", "scale", "mask", "compare", "batch_norm")
+FIRES = ("compare", "count")
+"""Kinds that fire."""
 
-
-@dataclass(frozen=True)
-class Firing:
-    """A spike: 1 where the value ``potential`` is at or (``strict``) above the threshold."""
-
-    potential: str
-    threshold: Fraction
-    strict: bool
+_ELEMENTWISE = ("add", "scale", "mask", *FIRES, "batch_norm")
 
 
 class Affine(NamedTuple):
@@ -41,19 +46,6 @@ class Affine(NamedTuple):
     name: str
     factor: Fraction
     offset: Fraction
-
-
-class Answer(NamedTuple):
-    """What a value is that is made of one spike alone: ``offset + factor * firing``."""
-
-    firing: Firing
-    factor: Fraction
-    offset: Fraction
-
-    @property
-    def is_spike(self) -> bool:
-        """Whether it is the spike itself."""
-        return self.factor == 1 and self.offset == 0
 
 
 TOO_LARGE: Polynomial = {}
@@ -65,14 +57,18 @@ Reach: TypeAlias = frozenset[tuple[Firing, Literal["potential", "spike"]]]
 class Arithmetic:
     """The elementwise arithmetic of a graph, by name of the value.
 
-    ``current`` is a sum that is not looked behind, though it is made of a potential.
+    ``current`` is a sum that is not looked behind, though it is made of a potential. Firings that
+    are ``apart`` are told apart by the module that compares.
     """
 
     current = ""
 
-    def __init__(self, ops: Mapping[str, Op], weights: Weights) -> None:
+    def __init__(
+        self, ops: Mapping[str, Op], weights: Weights, apart: frozenset[Firing] = frozenset()
+    ) -> None:
         self.ops = ops
         self.weights = weights
+        self.apart = apart
         self._numbers: dict[str, Fraction | None] = {}
         self._reach: dict[str, Reach] = {}
 
@@ -119,8 +115,8 @@ class Arithmetic:
 
     @cached_property
     def comparisons(self) -> Mapping[str, Answer]:
-        """What each comparison answers."""
-        return {n: answer for n, answer in self.answers.items() if self.ops[n].kind == "compare"}
+        """What each comparison and each count answers."""
+        return {n: answer for n, answer in self.answers.items() if self.ops[n].kind in FIRES}
 
     @cached_property
     def made_of_spike(self) -> Mapping[Firing, tuple[str, ...]]:
@@ -136,7 +132,7 @@ class Arithmetic:
         found: set[str] = set()
         for name in self.answers:
             op = self.ops[name]
-            on_spike = op.kind == "compare" and op.inputs[0] in self.answers
+            on_spike = op.kind in FIRES and op.inputs[0] in self.answers
             if on_spike or not found.isdisjoint(op.inputs):
                 found.add(name)
         return frozenset(found)
@@ -154,42 +150,54 @@ class Arithmetic:
                 waiting += self.ops[each].inputs if inside else ()
 
     def _answer(self, op: Any, before: Mapping[str, Answer]) -> Answer | None:
-        if op.kind == "compare":
-            return self._comparison(op, before)
+        if op.kind in FIRES:
+            return self._again(op, before) or self._fires(op)
         made = [before.get(name) for name in op.inputs]
         if op.kind == "scale" and made[0]:
-            firing, factor, offset = made[0]
-            return Answer(firing, factor * Fraction(op.factor), offset * Fraction(op.factor))
+            return product_of(made[0], Fraction(op.factor))
         if op.kind not in ("add", "mask") or not any(made):
             return None
         numbers = [self.number(name) for name in op.inputs]
         x, y = (m or n for m, n in zip(made, numbers, strict=True))
-        return _sum(x, y) if op.kind == "add" else _product(x, y)
+        return sum_of(x, y) if op.kind == "add" else product_of(x, y)
 
-    def _comparison(self, op: Any, before: Mapping[str, Answer]) -> Answer:
+    def _again(self, op: Any, before: Mapping[str, Answer]) -> Answer | None:
+        """Return what comparing or counting a value that is made of spikes answers."""
+        spikes = before.get(op.inputs[0])
+        if spikes is None:
+            return None
+        return answer_of(spikes.firing, lambda count: Fraction(fired(op, spikes.at(count))))
+
+    def _fires(self, op: Any) -> Answer:
         """``factor p + offset >= threshold`` turns round where the factor is negative."""
-        if op.inputs[0] in before:
-            return _of_spike(before[op.inputs[0]], Fraction(op.threshold), op.strict)
         bottom, factor, offset = self.affine_path(op.inputs[0])[-1]
-        threshold, one = (Fraction(op.threshold) - offset) / factor, Fraction(1)
-        if factor > 0:
-            return Answer(Firing(bottom, threshold, op.strict), one, 0 * one)
-        return Answer(Firing(bottom, threshold, not op.strict), -one, one)
+        one, none = Fraction(1), Fraction(0)
+        if op.kind == "count" and op.levels > 1:
+            threshold = (1 - offset) / factor
+            firing = Firing(bottom, threshold, False, op.levels, op.rounding, 1 / factor)
+            return Answer(self._of_module(firing, op), one, none)
+        reached, strict = threshold_of(op)
+        firing = Firing(bottom, (reached - offset) / factor, strict == (factor > 0))
+        sign, silent = (one, none) if factor > 0 else (-one, one)
+        return Answer(self._of_module(firing, op), sign, silent)
+
+    def _of_module(self, firing: Firing, op: Op) -> Firing:
+        return replace(firing, module=op.source.module) if firing in self.apart else firing
 
     @cached_property
     def firings(self) -> Mapping[str, tuple[Firing, ...]]:
         """The firings of each potential."""
         found: dict[str, dict[Firing, None]] = {}
-        for firing, _, _ in self.comparisons.values():
-            found.setdefault(firing.potential, {})[firing] = None
+        for answer in self.comparisons.values():
+            found.setdefault(answer.firing.potential, {})[answer.firing] = None
         return {name: tuple(firings) for name, firings in found.items()}
 
     @cached_property
     def places(self) -> Mapping[Firing, Source]:
         """Where each firing is compared first."""
         found: dict[Firing, Source] = {}
-        for name, (firing, _, _) in self.comparisons.items():
-            found.setdefault(firing, self.ops[name].source)
+        for name, answer in self.comparisons.items():
+            found.setdefault(answer.firing, self.ops[name].source)
         return found
 
     def reach(self, name: str) -> Reach:
@@ -198,12 +206,13 @@ class Arithmetic:
         A potential is made of itself alone: what it was computed from is ``origin``.
         """
         for each in self._in_order(name, self._reach, self._looks_behind):
-            if each in self.firings:
-                self._reach[each] = frozenset((f, "potential") for f in self.firings[each])
-            elif each in self.answers:
-                self._reach[each] = frozenset({(self.answers[each].firing, "spike")})
-            else:
-                self._reach[each] = self.origin(each)
+            firings = self.firings.get(each, ())
+            found: Reach = frozenset((f, "potential") for f in firings)
+            if each in self.answers:
+                found |= {(self.answers[each].firing, "spike")}
+            elif not firings:
+                found = self.origin(each)
+            self._reach[each] = found
         return self._reach[name]
 
     def origin(self, name: str) -> Reach:
@@ -262,8 +271,10 @@ class Arithmetic:
         if name == before.potential:
             return poly.atom(POTENTIAL)
         if name in self.answers and self.answers[name].firing == before:
-            _, factor, offset = self.answers[name]
-            return poly.plus(poly.scaled(poly.atom(SPIKE), factor), poly.constant(offset))
+            _, factor, offset, fired = self.answers[name]
+            spike = poly.scaled(poly.atom(SPIKE), factor)
+            any_spike = poly.plus(poly.scaled(poly.atom(FIRED), fired), poly.constant(offset))
+            return poly.plus(spike, any_spike)
         number = self.number(name)
         if number is not None:
             return poly.constant(number)
@@ -279,51 +290,10 @@ class Arithmetic:
         if op.kind == "add":
             return poly.plus(terms[0], terms[1])
         if op.kind == "batch_norm":
-            return poly.times(terms[0], poly.atom(op.name), spikes=(SPIKE,))
-        return poly.times(terms[0], terms[1], spikes=(SPIKE,))
-
-
-Term: TypeAlias = "Answer | Fraction | None"
-
-
-def _sum(x: Term, y: Term) -> Answer | None:
-    if x is None or y is None:
-        return None
-    if not isinstance(x, Answer):
-        x, y = y, x
-    if not isinstance(x, Answer):
-        return None
-    if not isinstance(y, Answer):
-        return x._replace(offset=x.offset + y)
-    if x.firing != y.firing:
-        return None
-    return Answer(x.firing, x.factor + y.factor, x.offset + y.offset)
-
-
-def _product(x: Term, y: Term) -> Answer | None:
-    """A spike times itself is itself."""
-    if x is None or y is None:
-        return None
-    if not isinstance(x, Answer):
-        x, y = y, x
-    if not isinstance(x, Answer):
-        return None
-    if not isinstance(y, Answer):
-        return Answer(x.firing, x.factor * y, x.offset * y)
-    if x.firing != y.firing:
-        return None
-    factor = x.factor * y.offset + x.offset * y.factor + x.factor * y.factor
-    return Answer(x.firing, factor, x.offset * y.offset)
-
-
-def _of_spike(spike: Answer, threshold: Fraction, strict: bool) -> Answer:
-    """Return what the comparison of such a value with a threshold answers."""
-
-    def answer(value: Fraction) -> Fraction:
-        return Fraction(int(value > threshold or (value == threshold and not strict)))
-
-    silent, fired = answer(spike.offset), answer(spike.offset + spike.factor)
-    return Answer(spike.firing, fired - silent, silent)
+            terms.append(poly.atom(op.name))
+        if before.levels == 1:
+            return poly.times(terms[0], terms[1], spikes=(SPIKE,))
+        return poly.with_counts(poly.times(terms[0], terms[1], spikes=(FIRED,)), SPIKE, FIRED)
 
 
 @dataclass(frozen=True)
@@ -334,14 +304,28 @@ class Chain:
     updates: tuple[Polynomial, ...]
 
 
+def told_apart(ops: Mapping[str, Op], weights: Weights) -> Arithmetic:
+    """Return the arithmetic of a graph; layers that begin with one potential are apart in it."""
+    found = Arithmetic(ops, weights)
+    several = {f for f, following in _after(found).items() if len(following) > 1}
+    return Arithmetic(ops, weights, frozenset(several)) if several else found
+
+
+def _after(arithmetic: Arithmetic) -> Mapping[Firing, list[Firing]]:
+    """Return the firings that go on from each."""
+    after: dict[Firing, list[Firing]] = {}
+    for firings in arithmetic.firings.values():
+        for firing in firings:
+            goes_on = _nearest(arithmetic, firing, _befores(arithmetic, firing))
+            if len(goes_on) == 1:
+                after.setdefault(goes_on[0], []).append(firing)
+    return after
+
+
 def chains(arithmetic: Arithmetic) -> list[Chain]:
     """Return all firings, each in one chain; one that no other follows or leads to is alone."""
     every = [f for firings in arithmetic.firings.values() for f in firings]
-    after: dict[Firing, list[Firing]] = {}
-    for firing in every:
-        goes_on = _nearest(arithmetic, firing, _befores(arithmetic, firing))
-        if len(goes_on) == 1:
-            after.setdefault(goes_on[0], []).append(firing)
+    after = _after(arithmetic)
     follows = {firing: _nearest(arithmetic, firing, after[firing]) for firing in after}
     later = {found[0] for found in follows.values() if len(found) == 1}
     return [_chain(arithmetic, firing, follows) for firing in every if firing not in later]
@@ -361,11 +345,22 @@ def _befores(arithmetic: Arithmetic, firing: Firing) -> list[Firing]:
     compared by the same line of code.
     """
     reached = arithmetic.origin(firing.potential)
-    every = sorted({f for f, _ in reached}, key=lambda f: (f.potential, f.threshold, f.strict))
+    every = sorted({f for f, _ in reached}, key=lambda f: f.rank)
     both = [f for f in every if {(f, "potential"), (f, "spike")} <= reached]
     place = arithmetic.places[firing]
     again = (f for f in every if (f, "potential") in reached and arithmetic.places[f] == place)
     return both or [f for f in again if place != Source()]
+
+
+def linked(arithmetic: Arithmetic) -> frozenset[Firing]:
+    """Return the firings of which potential and spike lead to another's potential, and that."""
+    found: set[Firing] = set()
+    for firings in arithmetic.firings.values():
+        for firing in firings:
+            reached = arithmetic.origin(firing.potential)
+            before = {f for f, _ in reached if {(f, "potential"), (f, "spike")} <= reached}
+            found |= before | ({firing} if before else set())
+    return frozenset(found)
 
 
 def _update(arithmetic: Arithmetic, firing: Firing, before: Firing) -> Polynomial:

@@ -16,6 +16,8 @@ UNRAISED_ARITHMETIC = rule(
     potential leaks by a constant share, a current is added that does not depend on the layer's own
     spikes, the potential is compared with one threshold, and a spike resets it: to a constant, or
     by a constant that it takes off. It starts at what it is reset to, and nothing else reads it.
+    So is one that fires several spikes at once, ``round(clip(v / v_threshold, 0, 4))``; each takes
+    the constant off.
 
     Fails, because a spike raises the potential:
 

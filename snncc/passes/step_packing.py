@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weight
+from snncc.ir.layouts import has_memory
 from snncc.ir.memory import STATEFUL
 from snncc.ir.ops import Constant, Expand, Permute, Reshape, Slice
 
@@ -161,7 +162,8 @@ class Packer:
     def _alike(self, ops: list[Any]) -> Packed | None:
         """Ops that differ in what they read alone, which is alike in turn."""
         first = ops[0]
-        if first.kind not in _RULES or not self._same_fields(ops):
+        remembers = first.kind == "neuron" and has_memory(first)
+        if first.kind not in _RULES or remembers or not self._same_fields(ops):
             return None
         inputs, timely, apart = [], True, False
         for names in zip(*(op.inputs for op in ops), strict=True):
@@ -229,7 +231,9 @@ _RULES: Mapping[str, Callable[[Packer, Any, list[str], int], str]] = {
     "matmul": _aligned,
     "scale": _again,
     "compare": _again,
+    "count": _again,
     "linear": _again,
+    "neuron": _again,
     "conv": _conv,
     "batch_norm": _along,
     "max_pool": _again,

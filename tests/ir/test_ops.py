@@ -299,7 +299,7 @@ def test_shapes_that_do_not_meet(
 def test_every_op_is_tried() -> None:
     by_hand = {
         "input", "constant", "neuron", "integer_neuron", "batch_norm", "readout", "foreign",
-        "round_shift", "thermometer", "compare", "synaptic_current", "integer_current",
+        "round_shift", "thermometer", "compare", "count", "synaptic_current", "integer_current",
     }  # fmt: skip
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
 

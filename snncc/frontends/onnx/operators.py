@@ -14,12 +14,7 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
-from snncc.frontends.onnx.step_functions import (
-    floored_counts,
-    heaviside,
-    positive_sign,
-    rounded_counts,
-)
+from snncc.frontends.onnx.step_functions import heaviside
 from snncc.frontends.onnx.views import VIEWS, Inputs, Operator, axes_of, optional
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -46,7 +41,7 @@ def _add(c: Importer, node: Node, x: Inputs) -> Any:
     if (
         isinstance(last, ops.Linear) and isinstance(product, Dynamic)
         and isinstance(bias, Static) and product.name == last.name and last.bias is None
-        and bias.shape == product.shape[-1:] and max(c.uses[n] for n in node.inputs) == 1
+        and bias.shape == product.shape[-1:] and c.uses[node.inputs[x.index(product)]] == 1
     ):  # fmt: skip
         stored = c.build.weight(bias, f"{last.name}.bias")
         c.build.ops[-1] = dataclasses.replace(last, bias=stored)
@@ -219,8 +214,6 @@ def _clip(c: Importer, node: Node, x: Inputs) -> Any:
     )
     if isinstance(low, Dynamic) or isinstance(high, Dynamic):
         c.refuse("its bounds are computed by the network")
-    if low == 0 and high in (None, 1.0) and (step := positive_sign(c, node, x)) is not None:
-        return step
     return x[0] if low is None and high is None else c.aten("clamp", x[0], low, high)
 
 
@@ -263,13 +256,14 @@ _TYPES: Mapping[int, torch.dtype] = {
 
 _SAME_IN_TORCH = {
     "Abs": "abs", "And": "logical_and", "Ceil": "ceil", "Cos": "cos", "Elu": "elu",
-    "Equal": "eq.Tensor", "Erf": "erf", "Exp": "exp", "Gelu": "gelu",
+    "Equal": "eq.Tensor", "Erf": "erf", "Exp": "exp", "Floor": "floor", "Gelu": "gelu",
     "Greater": "gt.Tensor", "GreaterOrEqual": "ge.Tensor", "HardSwish": "hardswish",
     "LeakyRelu": "leaky_relu", "Less": "lt.Tensor", "LessOrEqual": "le.Tensor", "Log": "log",
     "MatMul": "matmul", "Mish": "mish", "Mul": "mul.Tensor", "Neg": "neg", "Not": "logical_not",
     "Or": "logical_or", "Pow": "pow.Tensor_Tensor", "Reciprocal": "reciprocal",
-    "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin", "Softplus": "softplus",
-    "Sqrt": "sqrt", "Sub": "sub.Tensor", "Tanh": "tanh", "Xor": "logical_xor",
+    "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign", "Sin": "sin",
+    "Softplus": "softplus", "Sqrt": "sqrt", "Sub": "sub.Tensor", "Tanh": "tanh",
+    "Xor": "logical_xor",
 }  # fmt: skip
 
 _LOOPS = "a loop over time inside the file is not read: export with the loop unrolled"
@@ -288,7 +282,6 @@ OPERATORS: Mapping[str, Operator] = {
     "ConvTranspose": _refused(_UPSAMPLING),
     "Div": _div,
     "Dropout": _dropout,
-    "Floor": _unless(floored_counts, "floor"),
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "LayerNormalization": _layer_norm,
@@ -300,8 +293,6 @@ OPERATORS: Mapping[str, Operator] = {
     "ReduceMax": _reduction("amax"),
     "ReduceMean": _reduction("mean.dim"),
     "ReduceSum": _reduction("sum.dim_IntList"),
-    "Relu": _unless(positive_sign, "relu"),
-    "Round": _unless(rounded_counts, "round"),
     "Scan": _refused(_LOOPS),
     "Softmax": _along("softmax.int"),
     "Sum": _total,

@@ -1,12 +1,7 @@
-"""How exporters write what spiking neurons fire with: a step, in a roundabout way, and counts.
+"""How exporters write the step function that spiking neurons fire with, in a roundabout way.
 
-The step function becomes one comparison:
-
-- ``Where(Equal(x, 0), v, Where(Less(x, 0), 0, 1))`` is how ``torch.heaviside(x, v)`` is exported;
-- ``Relu(Sign(x))`` and ``Clip(Sign(x), 0, 1)`` are 1 above 0, and else 0.
-
-``Round(Clip(x, 0, L))`` and ``Floor(Clip(x, 0, L) + 0.5)``, L whole, are integer-firing neurons
-without memory, by their very equation: ``S = round(clip(H, 0, L))`` with ``H = X``.
+``Where(Equal(x, 0), v, Where(Less(x, 0), 0, 1))`` is how ``torch.heaviside(x, v)`` is exported; it
+becomes one comparison.
 """
 
 from __future__ import annotations
@@ -14,12 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from snncc.frontends.aten_compare import as_number
-from snncc.frontends.build import Dynamic, Static
-from snncc.frontends.integer_neurons import MOST_LEVELS, integer_firing
-from snncc.frontends.neuron_parameters import Rounding
+from snncc.frontends.build import Static
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
-from snncc.ir.ops import Neuron
 
 
 def heaviside(c: Importer, node: Node, x: list[Any]) -> Any:
@@ -39,40 +31,6 @@ def heaviside(c: Importer, node: Node, x: list[Any]) -> Any:
     if {_number(c, name) for name in (condition.inputs[1], below.inputs[1])} != {0.0}:
         return None
     return _above_zero(c, condition.inputs[0], strict=at_zero == 0.0)
-
-
-def positive_sign(c: Importer, node: Node, x: list[Any]) -> Any:
-    """Return the comparison that the positive part of a sign is, None for that of another value."""
-    sign = c.made_by(node.inputs[0], "Sign")
-    return None if sign is None else _above_zero(c, sign.inputs[0], strict=True)
-
-
-def rounded_counts(c: Importer, node: Node, x: list[Any]) -> Any:
-    """Return the counts that a rounding gives, None for the rounding of another value."""
-    return _counts(c, node.inputs[0], "half_even")
-
-
-def floored_counts(c: Importer, node: Node, x: list[Any]) -> Any:
-    """Return the counts that a rounding by half an offset gives, None for another floor."""
-    moved = c.made_by(node.inputs[0], "Add")
-    if moved is None:
-        return None
-    clipped, half = moved.inputs if _number(c, moved.inputs[1]) == 0.5 else moved.inputs[::-1]
-    return _counts(c, clipped, "half_up") if _number(c, half) == 0.5 else None
-
-
-def _counts(c: Importer, name: str, rounding: Rounding) -> Any:
-    clip = c.made_by(name, "Clip")
-    if clip is None or len(clip.inputs) < 3:
-        return None
-    low, high = (_number(c, each) for each in clip.inputs[1:3])
-    value = c.value(clip.inputs[0])
-    if low != 0 or high is None or not isinstance(value, Dynamic):
-        return None
-    if not high.is_integer() or not 1 <= high <= MOST_LEVELS:
-        return None
-    found = integer_firing(int(high), 1.0, rounding, None)
-    return c.build.emit(Neuron, value, **found.of_neuron())
 
 
 def _above_zero(c: Importer, name: str, *, strict: bool) -> Any:
