@@ -480,8 +480,8 @@ class Foreign(Op):
 
 OPS: tuple[type[Op], ...] = (
     Input, Output, Constant, Conv, Linear, BatchNorm, Neuron, IntegerNeuron, SynapticCurrent,
-    IntegerCurrent, Add, Scale, RoundShift, MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare, Count,
-    Thermometer, Reshape, Permute, Expand, Slice, Concat, Repeat, Delay, Readout, Foreign,
+    IntegerCurrent, Add, Scale, RoundShift, MaxPool, AvgPool, MatMul, Mask, Sum, Pad, Compare,
+    Count, Thermometer, Reshape, Permute, Expand, Slice, Concat, Repeat, Delay, Readout, Foreign,
 )  # fmt: skip
 
 VIEWS = ("reshape", "permute", "expand", "slice", "repeat")

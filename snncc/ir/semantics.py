@@ -240,8 +240,7 @@ def _round_shift(
 def _compare(
     op: Compare, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int
 ) -> Array:
-    x = inputs[0]
-    return (x > op.threshold if op.strict else x >= op.threshold).astype(np.int8)
+    return (inputs[0] > op.threshold if op.strict else inputs[0] >= op.threshold).astype(np.int8)
 
 
 def _count(op: Count, inputs: tuple[Array, ...], weights: Mapping[str, Array], lead: int) -> Array:

@@ -48,7 +48,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
 FRONT: Final[tuple[Pass, ...]] = (
     GatherCalls(),
     JoinPieces(),
-    Canonicalise(),
+    Canonicalise(keep_scales=True),
     RaiseNeurons(),
     RaiseCurrents(),
     Canonicalise(),

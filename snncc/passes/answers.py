@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 Rounding: TypeAlias = Literal["half_even", "half_up"]
 
 _HALF = Fraction(1, 2)
@@ -59,6 +61,24 @@ class Answer(NamedTuple):
 
 
 Term: TypeAlias = "Answer | Fraction | None"
+
+
+def factor_of(scale: Any) -> Fraction:
+    """Return the factor of a scale; the quotient by a number of few digits is that, exactly.
+
+    Division by 1.5 is stored as multiplication by the float that is nearest to 2/3.
+    """
+    factor = float(scale.factor)
+    if not factor or not math.isfinite(1 / factor) or 1 / (1 / factor) != factor:
+        return Fraction(factor)
+    shorter = _digits(1 / factor) < _digits(factor)
+    return 1 / Fraction(1 / factor) if shorter else Fraction(factor)
+
+
+def _digits(x: float) -> int:
+    """Return how many digits say a number: a float32 has no more than 9."""
+    narrow = abs(x) < float(np.finfo(np.float32).max) and float(np.float32(x)) == x
+    return min(len(f"{x!r}"), 9 if narrow else 99)
 
 
 def counted(h: Fraction, levels: int, rounding: Rounding) -> int:

@@ -24,16 +24,19 @@ class Canonicalise(Pass):
     slices of everything and ops that nothing reads. An average over all positions is a ``Sum`` and
     a ``Scale``; the same value joined n times is an ``Expand``; views of a constant are a constant.
     A synaptic current that keeps nothing of itself goes.
-    What alone divides the counts of integer-firing neurons becomes their ``norm``.
+    What alone divides the counts of integer-firing neurons becomes their ``norm``. With
+    ``keep_scales`` no factors are multiplied, which rounds.
     """
 
     name: ClassVar[str] = "canonicalise"
     requires: ClassVar[tuple[Invariant, ...]] = (well_formed,)
     ensures: ClassVar[tuple[Invariant, ...]] = (well_formed,)
 
+    keep_scales: bool = False
+
     def run(self, graph: Graph) -> Result:
         """Return the graph in normal form."""
-        rewriting = _Rewriting(graph)
+        rewriting = _Rewriting(graph, keep_scales=self.keep_scales)
         for op in graph.ops:
             now = reading(op, rewriting.value)
             rewriting.value[op.name] = _RULES.get(op.kind, _kept)(rewriting, now)
@@ -50,6 +53,7 @@ class _Rewriting:
     value: dict[str, str] = field(default_factory=dict)
     shape: dict[str, Shape] = field(default_factory=dict)
     weights: dict[str, Weight] = field(default_factory=dict)
+    keep_scales: bool = False
 
     def add(self, op: Op, shape: Shape | None = None) -> str:
         self.ops[op.name] = op
@@ -116,7 +120,7 @@ def _slice(now: _Rewriting, op: Any) -> str:
 
 def _scale(now: _Rewriting, op: Any) -> str:
     before: Any = now.input(op)
-    if before.kind == "scale":
+    if before.kind == "scale" and not now.keep_scales:
         op = now.through(op, factor=before.factor * op.factor)
     alike = op.factor == 1 or _divided(now, op)
     return str(op.inputs[0]) if alike else now.add(op)

@@ -359,16 +359,21 @@ def _entry(
     """
     wanted, alike = neuron.rest + neuron.bias, _shape_of(arithmetic, second)
     shares = [(start.factor / n.factor / neuron.gain, n) for n in _path(arithmetic, first)]
-    started = None
+    started, spread = None, False
     for share, node in sorted(shares, key=lambda each: each[0] != 1):
         made = tuple(share * term for term in _shape(arithmetic, node.name))
         if share != 1 if alike is None else made != alike:
             continue
         offset = start.offset - start.factor * node.offset / node.factor
         if offset == wanted:
-            return ((node.name, share),)
+            spread = arithmetic.has_numbers(node.name) and not arithmetic.has_numbers(second[0][0])
+            if not spread:
+                return ((node.name, share),)
         started = (offset - wanted) / neuron.keep + neuron.rest
-    if started is None:
+    if spread:
+        rest = _text(neuron.rest)
+        message = f"the potential starts at a number of its own in each place, a neuron at {rest}"
+    elif started is None:
         message = "the current of the first step is not made as those of the others are"
     else:
         message = f"the potential starts at {_text(started)}, a neuron at {_text(neuron.rest)}"

@@ -10,7 +10,7 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
-from snncc.passes.answers import fired
+from snncc.passes.answers import factor_of, fired
 from snncc.passes.neuron_equation import Currents, Equation, NearMissError
 from snncc.passes.recurrence import FIRES, Arithmetic, Chain
 
@@ -121,5 +121,5 @@ class _Trial:
         if op.kind == "mask":
             return x * others[0]
         if op.kind == "scale":
-            return x * Fraction(op.factor)
+            return x * factor_of(op)
         return Fraction(fired(op, x))

@@ -19,6 +19,7 @@ from snncc.ir.ops import Foreign
 from snncc.passes.answers import Answer, Firing
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
 from snncc.passes.first_step import neuron_of
+from snncc.passes.lone_firings import why_alone
 from snncc.passes.neuron_equation import Equation, NearMissError, single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
@@ -113,8 +114,8 @@ class _Raising:
             return
         if len(chain.firings) == 1:
             if not timeless:
-                message = "no time step goes on from the potential that is compared"
-                raise NearMissError(message, chain.firings[0].potential)
+                firing = chain.firings[0]
+                raise NearMissError(why_alone(self.arithmetic, firing), firing.potential)
             neuron = single_step(chain)
         else:
             neuron = neuron_of(self.arithmetic, chain)
@@ -199,7 +200,9 @@ class _Raising:
         alone = "a count of spikes" if counted else "a comparison"
         what = alone if steps == 1 else f"arithmetic over {steps} time steps"
         source = self.graph[miss.at].source
-        if not source.module:
+        if miss.at == chain.firings[0].potential:  # the first is a current, of another layer
+            source = self.arithmetic.places[chain.firings[0]]
+        elif not source.module:
             source = self.graph[chain.firings[-1].potential].source
         return UNRAISED_ARITHMETIC.at(
             source, f"{what} is not a spiking neuron: {miss.message}", op=FIRES[counted]

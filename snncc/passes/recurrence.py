@@ -19,6 +19,7 @@ from snncc.passes.answers import (
     Answer,
     Firing,
     answer_of,
+    factor_of,
     fired,
     product_of,
     sum_of,
@@ -84,6 +85,17 @@ class Arithmetic:
         self._numbers.update(dict.fromkeys(views, self._numbers[name]))
         return self._numbers[name]
 
+    @staticmethod
+    def is_elementwise(op: Op) -> bool:
+        """Whether an op makes each place of its result of that place of what it reads."""
+        return op.kind in _ELEMENTWISE
+
+    def has_numbers(self, name: str) -> bool:
+        """Whether a value is a sum with stored numbers that differ from place to place."""
+        op = self.ops[name]
+        stored = (n for n in op.inputs if self.ops[n].kind == "constant")
+        return op.kind == "add" and any(self.number(n) is None for n in stored)
+
     def affine_path(self, name: str) -> list[Affine]:
         """Return a value as an affine function of itself, of what it is made of, and so on down."""
         path = [Affine(name, Fraction(1), Fraction(0))]
@@ -94,7 +106,7 @@ class Arithmetic:
     def _affine(self, name: str, factor: Fraction, offset: Fraction) -> Affine | None:
         op: Any = self.ops[name]
         if op.kind == "scale" and op.factor:
-            return Affine(op.inputs[0], factor * Fraction(op.factor), offset)
+            return Affine(op.inputs[0], factor * factor_of(op), offset)
         if op.kind != "add":
             return None
         for i, other in enumerate(op.inputs):
@@ -154,7 +166,7 @@ class Arithmetic:
             return self._again(op, before) or self._fires(op)
         made = [before.get(name) for name in op.inputs]
         if op.kind == "scale" and made[0]:
-            return product_of(made[0], Fraction(op.factor))
+            return product_of(made[0], factor_of(op))
         if op.kind not in ("add", "mask") or not any(made):
             return None
         numbers = [self.number(name) for name in op.inputs]
@@ -286,7 +298,7 @@ class Arithmetic:
     def _combined(self, op: Any, before: Firing, known: dict[str, Polynomial]) -> Polynomial:
         terms = [self._term(each, before, known) for each in op.inputs]
         if op.kind == "scale":
-            return poly.scaled(terms[0], Fraction(op.factor))
+            return poly.scaled(terms[0], factor_of(op))
         if op.kind == "add":
             return poly.plus(terms[0], terms[1])
         if op.kind == "batch_norm":
@@ -348,8 +360,14 @@ def _befores(arithmetic: Arithmetic, firing: Firing) -> list[Firing]:
     every = sorted({f for f, _ in reached}, key=lambda f: f.rank)
     both = [f for f in every if {(f, "potential"), (f, "spike")} <= reached]
     place = arithmetic.places[firing]
-    again = (f for f in every if (f, "potential") in reached and arithmetic.places[f] == place)
-    return both or [f for f in again if place != Source()]
+    again = [f for f in every if (f, "potential") in reached and arithmetic.places[f] == place]
+    return both or (_last(arithmetic, again) if place != Source() else [])
+
+
+def _last(arithmetic: Arithmetic, firings: list[Firing]) -> list[Firing]:
+    """Return the firings that none of the others goes on from."""
+    gone_on = {f for each in firings for f, _ in arithmetic.origin(each.potential)}
+    return [f for f in firings if f not in gone_on]
 
 
 def linked(arithmetic: Arithmetic) -> frozenset[Firing]:

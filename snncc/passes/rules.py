@@ -222,6 +222,7 @@ SAMPLES_IN_TIME = rule(
     goes on from one sample to the next as if time went on. With one sample at a time it does what
     was meant, and that is what is checked and compiled. With more, the network's own answer on a
     sample depends on the others in the batch: evaluate it with batches of one, or mend the code.
+    A file that was exported for one sample is taken for one where several would mix.
 
     Warned of:
 
