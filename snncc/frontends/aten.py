@@ -147,11 +147,20 @@ def _add(sign: int) -> Converter:
             return rest
         if isinstance(y, int | float):
             return b.emit(ops.Add, x, number(factor * y))
+        x, y = _whole(x, y.shape == out), _whole(y, x.shape == out)
         if isinstance(y, Static) and factor != 1:
             return b.emit(ops.Add, x, Static(y.tensor * factor))
         return b.emit(ops.Add, x, _scaled(b, y, factor))
 
     return convert
+
+
+def _whole(x: Value, other_is_whole: bool) -> Value:
+    """Return a stored scalar as an integer where it is one, so that its domain is known."""
+    single = isinstance(x, Static) and x.is_known and x.tensor.numel() == 1 and other_is_whole
+    if not isinstance(x, Static) or not single or not float(x.tensor).is_integer():
+        return x
+    return number(float(x.tensor))
 
 
 def _without(b: Builder, total: Any, x: Any) -> Dynamic | None:
