@@ -19,12 +19,12 @@ from snncc.execute.counts import batches
 from snncc.execute.measure import FloatRun, run_floats
 from snncc.execute.quality import IntegerRun, Quality, compare
 from snncc.execute.synapses import weighted_ops
-from snncc.frontends.model import Model
+from snncc.frontends.model import Model, Origin, ReadGraph
 from snncc.frontends.rules_of_exchange import ALREADY_COMPILED
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.io import in_integers, sample_shape
 from snncc.ir.latency import Pipeline
-from snncc.ir.ops import IntegerNeuron
+from snncc.ir.ops import Input, IntegerNeuron
 from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.passes import FRONT
 from snncc.passes.balance_delays import pipelined
@@ -139,7 +139,7 @@ def check_model(
     if in_integers(entry):
         return _checked_in_integers(model, entry, policy)
     try:
-        steps = run_passes(entry, FRONT if entry.level == "tensor" else (Canonicalise(),))
+        steps = _step_graph(model.origin, entry)
     except SnnccError as refusal:
         return _checked_as_imported(model, entry, policy, refusal)
     checked = CheckSpikes(policy).run(steps.graph)
@@ -158,6 +158,32 @@ def _checked_in_integers(model: Model, integer: Graph, policy: Policy) -> Checke
     return Checked(
         model.name, integer, found, verdicts(integer), model, policy, "deployed", other_form=found
     )
+
+
+def _step_graph(origin: Origin, entry: Graph) -> Result:
+    """Return the graph of one time step. Raises ``SnnccError``.
+
+    A file that was exported for one sample may be a network for one alone: it is taken as that
+    where it is refused for several.
+    """
+    alone = origin.own if isinstance(origin, ReadGraph) else None
+    if entry.level != "tensor":
+        return run_passes(entry, (Canonicalise(),))
+    try:
+        found, refused = run_passes(entry, FRONT), getattr(origin, "refused", "")
+    except SnnccError as refusal:
+        if alone is None or alone is entry or cast(Input, alone.of_kind("input")[0]).shape[0] != 1:
+            raise
+        try:
+            found = run_passes(alone, FRONT)
+        except SnnccError:
+            raise refusal from None
+        refused = refusal.diagnostics[0].message
+    if not refused:
+        return found
+    text, because = "the file is taken as it is, for one sample at a time", (refused,)
+    note = SAMPLES_IN_TIME.at(Source(), text, because=because)
+    return Result(found.graph, (*found.diagnostics, note))
 
 
 def _checked_as_imported(

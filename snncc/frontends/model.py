@@ -73,6 +73,9 @@ class ReadGraph:
     own: Graph | None = None
     """The graph that answers, where the one that is given is of another number of samples."""
 
+    refused: str = ""
+    """Why a file of one sample cannot be read for several."""
+
     def graph(self) -> Graph:
         """Return the graph as it was read."""
         return self.as_read

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from snncc.diagnostics.core import Diagnostic
+from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.frontends import rules
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.model import Model, ReadGraph
@@ -43,10 +43,14 @@ def read_onnx(path: Path, asked: Asked) -> Model:
     else:
         alone = file.imported((samples, *rest))
     own = graph = alone.graph(file.ends)
+    refused = ""
     if read == 1:
-        graph = file.imported((BATCH, *rest), alone).graph(file.ends)
+        try:
+            graph = file.imported((BATCH, *rest), alone).graph(file.ends)
+        except SnnccError as error:  # its code takes samples for time steps, say
+            refused = error.diagnostics[0].message
     notes = (*file.notes(), *(file.fixed_inside(read) if read != samples else ()))
-    return Model(ReadGraph(graph, CALLED, own), tuple(rest), path.stem, notes=notes)
+    return Model(ReadGraph(graph, CALLED, own, refused), tuple(rest), path.stem, notes=notes)
 
 
 def _integers(place: Place, proto: onnx.ModelProto, asked: Asked) -> Model:

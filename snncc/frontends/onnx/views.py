@@ -11,6 +11,7 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.importer import Importer
+from snncc.frontends.onnx.places import folded, scatter_nd
 from snncc.frontends.onnx.proto import Node
 from snncc.frontends.onnx.tensors import read_tensor
 from snncc.frontends.samples import stated_shape
@@ -85,6 +86,8 @@ def _reshape(c: Importer, node: Node, x: Inputs) -> Any:
 def _reshaped(c: Importer, x: Value, before: Shape, wanted: list[int]) -> Any:
     """Return ``x`` under another shape, -1 for what is left; see ``stated_shape``."""
     known = math.prod(n for n in wanted if n != -1)
+    if -1 in wanted and isinstance(x, Static):  # places, not samples
+        return c.aten("reshape", x, wanted)
     if -1 in wanted and known and before != x.shape:
         wanted = [math.prod(before) // known if n == -1 else n for n in wanted]
     if before != x.shape:
@@ -184,7 +187,10 @@ def _expand(c: Importer, node: Node, x: Inputs) -> Any:
     for back in range(1, 1 + min(len(shape), len(wanted))):
         if wanted[-back] == before[-back] != shape[-back]:
             wanted[-back] = shape[-back]
-    return c.aten("expand", x[0], list(broadcast_shape(shape, tuple(wanted))))
+    y = x[0]
+    if isinstance(y, Static) and c.before is not None:
+        y = Static(folded(y.tensor, tuple(wanted)))
+    return c.aten("expand", y, list(broadcast_shape(y.shape, tuple(wanted))))
 
 
 def _tile(c: Importer, node: Node, x: Inputs) -> Any:
@@ -216,21 +222,6 @@ def _pad(c: Importer, node: Node, x: Inputs) -> Any:
     return c.aten("constant_pad_nd", x[0], listed, float(fill.tensor) if fill else 0.0)
 
 
-def _scatter_nd(c: Importer, node: Node, x: Inputs) -> Any:
-    """Rows are written over, as by ``y[t] = spikes`` in a loop over time."""
-    data, index, rows = x
-    if isinstance(data, Static) and c.before is not None:
-        data = Static(data.tensor.expand(data.shape[0], *rows.shape[1:]))
-    places = c.ints(index, "places")
-    one_axis = index.shape[-1:] == (1,) and rows.shape == (*index.shape[:-1], *data.shape[1:])
-    if node.attributes.get("reduction", "none") != "none" or not one_axis:
-        c.refuse(f"it writes values of shape {rows.shape} to places of shape {index.shape}")
-    rows = c.aten("reshape", rows, [len(places), *data.shape[1:]])
-    for i, place in enumerate(places):
-        data = c.aten("select_scatter", data, c.aten("select.int", rows, 0, i), 0, place)
-    return data
-
-
 VIEWS: Mapping[str, Operator] = {
     "Concat": _concat,
     "Constant": _constant,
@@ -242,7 +233,7 @@ VIEWS: Mapping[str, Operator] = {
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
-    "ScatterND": _scatter_nd,
+    "ScatterND": scatter_nd,
     "Shape": _shape,
     "Size": _size,
     "Slice": _slice,

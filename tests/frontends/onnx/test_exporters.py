@@ -155,6 +155,26 @@ def test_neurons_by_hand_are_found(tmp_path: Path) -> None:
     assert checked.graph.steps == 4
 
 
+class Inverse(nn.Module):
+    """A residual connection of spikes where there are none behind: ``x (1 - f(x))``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2, self.lif2 = nn.Linear(8, 6), IF(), nn.Linear(6, 6), IF()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.lif1(self.fc1(x).unsqueeze(0).repeat(2, 1, 1))
+        y: Tensor = self.head(spikes * (1.0 - self.lif2(self.fc2(spikes)))).mean(0)
+        return y
+
+
+def test_stored_whole_numbers_are_integers(tmp_path: Path) -> None:
+    path = exported(Inverse(), torch.zeros(1, 8), tmp_path / "net.onnx")
+    checked = check_model(load_model(str(path)))
+    assert [(v.path, v.verdict) for v in checked.verdicts][-1] == ("head", "spike")
+
+
 def test_the_exporter_of_exported_programs(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     with warnings.catch_warnings():
@@ -198,3 +218,70 @@ def test_integer_firing_neurons_are_found(half_up: bool, tmp_path: Path) -> None
     with torch.no_grad():
         answer = module(inputs).numpy()
     assert np.abs(Executor(checked.graph).run(inputs.double().numpy()).output - answer).max() < 1e-5
+
+
+class Bordered(nn.Module):
+    """A border that is written part by part, one number a channel, as official code has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lif = nn.Conv2d(1, 3, 3, padding=1), LIF()
+        self.after, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.border = nn.Parameter(torch.tensor([0.25, -0.5, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.lif(self.conv(x).unsqueeze(0).repeat(2, 1, 1, 1, 1)).flatten(0, 1)
+        y = nn.functional.pad(spikes, [1] * 4)
+        value = self.border.view(1, -1, 1, 1)
+        y[:, :, :1, :] = value.expand(y.shape[0], -1, 1, y.shape[3])
+        y[:, :, -1:, :] = value.expand(y.shape[0], -1, 1, y.shape[3])
+        y[:, :, :, :1] = value.expand(y.shape[0], -1, y.shape[2], 1)
+        y[:, :, :, -1:] = value.expand(y.shape[0], -1, y.shape[2], 1)
+        found: Tensor = self.head(self.after(y).mean((2, 3)).unflatten(0, (2, -1))).mean(0)
+        return found
+
+
+@pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_border_that_is_written_part_by_part(dynamo: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, path = Bordered(), tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.eval(), (torch.zeros(1, 1, 6, 6),), str(path), dynamo=dynamo)
+    checked = check_model(load_model(str(path)))
+    assert checked.graph.level == "step"
+    assert len(checked.graph.of_kind("pad")) == 1
+    inputs = torch.rand(5, 1, 6, 6) * 3
+    with torch.no_grad():
+        answer = module(inputs).numpy()
+    assert np.abs(Executor(checked.graph).run(inputs.double().numpy()).output - answer).max() < 1e-5
+
+
+class Mixing(nn.Module):
+    """Its second neuron takes samples for time steps: it is sound with one sample at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.lif1, self.fc2 = nn.Linear(8, 6), LIF(), nn.Linear(6, 5)
+        self.lif2, self.head = LIF(v_reset=None), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.fc2(self.lif1(self.fc1(x).unsqueeze(0).repeat(3, 1, 1)))
+        y: Tensor = self.head(self.lif2(spikes.flatten(0, 1)).unflatten(0, (3, -1))).mean(0)
+        return y
+
+
+def test_a_file_that_is_sound_for_one_sample_is_taken_for_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, path = Mixing(), tmp_path / "net.onnx"
+    checked = check_model(load_model(str(exported(module, torch.zeros(1, 8), path))))
+    assert (checked.graph.level, checked.graph.steps, checked.clean) == ("step", 3, True)
+    (note,) = (d for d in checked.diagnostics if d.rule.code == "SNN158")
+    assert note.message == "the file is taken as it is, for one sample at a time"
+    assert len(note.because) == 1
+    x = torch.rand(4, 8)
+    with torch.no_grad():
+        answer = torch.cat([module(each[None]) for each in x]).numpy()
+    mine = Executor(checked.graph).run(x.double().numpy()).output
+    assert np.abs(mine.reshape(answer.shape) - answer).max() < 1e-5
+    assert compile_checked(checked, target=load_target("loihi2")).agreement.equal
