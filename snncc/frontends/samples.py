@@ -113,8 +113,9 @@ def stated_shape(before: Shape, now: Shape, wanted: list[int]) -> list[int]:
     """Return a shape that is stated for one sample as it is for as many as there are.
 
     The batch stands behind the places of the axes in front of it. The axis of ``wanted`` that
-    begins there, if it has one place, is the batch; else, or where the axes from there on are those
-    behind the batch, it has been flattened into the axis in front of it (``[T * B]``).
+    begins there, if it has one place, is the batch; of several of one place it is the last that is
+    not behind the batch. Else, or where the axes from there on are those behind the batch, it has
+    been flattened into the axis in front of it (``[T * B]``).
     """
     grown = [i for i, (n, m) in enumerate(zip(before, now, strict=False)) if n != m]
     if len(grown) != 1 or len(before) != len(now) or not wanted:
@@ -129,12 +130,18 @@ def _place_of_batch(wanted: list[int], ahead: int, behind: list[int]) -> int:
     front = 1
     for i, n in enumerate(wanted):
         if front == ahead:
-            last = len(wanted) - len(behind) - 1
-            if last >= i and math.prod(wanted[i : last + 1]) == 1 and wanted[last + 1 :] == behind:
-                return last
+            narrow, own = _narrow(wanted[i:]), _narrow(behind)
+            first = i + narrow
+            if narrow > own and wanted[first : first + 1] == behind[own : own + 1]:
+                return first - own - 1
             flattened = n != 1 or wanted[i:] == behind
             return i - 1 if flattened and i > 0 else i
         if front * n > ahead:
             return i
         front *= n
     return len(wanted) - 1
+
+
+def _narrow(shape: list[int]) -> int:
+    """Return how many axes of one place there are in front."""
+    return next((i for i, n in enumerate(shape) if n != 1), len(shape))

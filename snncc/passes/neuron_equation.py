@@ -309,14 +309,12 @@ def _hold_unit(firing: Firing) -> None:
     """Hold that a count begins at 0: ``H / v_threshold`` is what is rounded."""
     if firing.levels == 1:
         return
+    message, start = "", firing.threshold - firing.unit
     if firing.unit < 0:
         message = "it counts how far the potential falls, a neuron how far it rises"
-        raise NearMissError(message, firing.potential)
-    if firing.threshold != firing.unit:
-        message = (
-            f"its spikes are counted from a potential of {_text(firing.threshold - firing.unit)}"
-            " on, those of a neuron from 0"
-        )
+    elif start:
+        message = f"its spikes are counted from a potential of {_text(start)} on, a neuron's from 0"
+    if message:
         raise NearMissError(message, firing.potential)
 
 

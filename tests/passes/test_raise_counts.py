@@ -182,7 +182,7 @@ FAULTS = {
     "levels": "some steps fire up to 3, others up to 4 spikes",
     "rounding": "some steps round a half to the even count, others to the larger",
     "threshold": "what leak and current sum up to fires at 2 in step 2, at 1 in step 1",
-    "offset": "its spikes are counted from a potential of -0.25 on, those of a neuron from 0",
+    "offset": "its spikes are counted from a potential of -0.25 on, a neuron's from 0",
     "falls": "it counts how far the potential falls, a neuron how far it rises",
     "adds": "a spike adds 1 to the potential, a reset takes off",
     "gates": "the potential is multiplied by the count of spikes",
