@@ -309,12 +309,11 @@ def _hold_unit(firing: Firing) -> None:
     """Hold that a count begins at 0: ``H / v_threshold`` is what is rounded."""
     if firing.levels == 1:
         return
-    message, start = "", firing.threshold - firing.unit
+    start = firing.threshold - firing.unit
+    message = f"its spikes are counted from a potential of {_text(start)} on, a neuron's from 0"
     if firing.unit < 0:
         message = "it counts how far the potential falls, a neuron how far it rises"
-    elif start:
-        message = f"its spikes are counted from a potential of {_text(start)} on, a neuron's from 0"
-    if message:
+    if firing.unit < 0 or start:
         raise NearMissError(message, firing.potential)
 
 
@@ -368,13 +367,13 @@ def _entry(
             if not spread:
                 return ((node.name, share),)
         started = (offset - wanted) / neuron.keep + neuron.rest
+    rest = _text(neuron.rest)
     if spread:
-        rest = _text(neuron.rest)
         message = f"the potential starts at a number of its own in each place, a neuron at {rest}"
     elif started is None:
         message = "the current of the first step is not made as those of the others are"
     else:
-        message = f"the potential starts at {_text(started)}, a neuron at {_text(neuron.rest)}"
+        message = f"the potential starts at {_text(started)}, a neuron at {rest}"
     raise NearMissError(message, first.potential)
 
 
