@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-_WIDEST = 2**62
+WIDEST = 2**62
 """Counts beyond this are of no use to a 64-bit machine: the domain becomes ``REAL``."""
 
 
@@ -78,7 +78,7 @@ SPIKE = Grid(Fraction(1), 0, 1)
 
 def grid(step: Fraction | float, lo: int, hi: int) -> Domain:
     """Return ``step * {lo..hi}``, or ``REAL`` where the counts outgrow 62 bits."""
-    if max(abs(lo), abs(hi)) > _WIDEST:
+    if max(abs(lo), abs(hi)) > WIDEST:
         return REAL
     return Grid(Fraction(step), int(lo), int(hi))
 
@@ -132,10 +132,27 @@ def _common_step(a: Grid, b: Grid) -> Fraction:
     return Fraction(numerator, a.step.denominator * b.step.denominator)
 
 
+def coarsest(a: Grid) -> Grid:
+    """Return a domain of one value on the grid of its multiples, any other as it is."""
+    if a.lo != a.hi:
+        return a
+    sign = (a.lo > 0) - (a.lo < 0)
+    return Grid(abs(a.minimum) or Fraction(1), sign, sign)
+
+
+def _is_zero(a: Grid) -> bool:
+    return a.lo == a.hi == 0
+
+
 def join(a: Domain, b: Domain) -> Domain:
     """Return the smallest domain that holds the values of both."""
     if isinstance(a, Real) or isinstance(b, Real):
         return REAL
+    if a == b:
+        return a
+    a, b = coarsest(a), coarsest(b)
+    if _is_zero(a) or _is_zero(b):
+        return with_zero(b if _is_zero(a) else a)
     step = _common_step(a, b)
     lo, hi = min(a.minimum, b.minimum), max(a.maximum, b.maximum)
     return grid(step, int(lo / step), int(hi / step))
@@ -143,13 +160,19 @@ def join(a: Domain, b: Domain) -> Domain:
 
 def with_zero(a: Domain) -> Domain:
     """Return the domain with 0 added to it, as by zero padding."""
-    return a if isinstance(a, Real) else grid(a.step, min(a.lo, 0), max(a.hi, 0))
+    if isinstance(a, Real):
+        return a
+    a = coarsest(a)
+    return grid(a.step, min(a.lo, 0), max(a.hi, 0))
 
 
 def add(a: Domain, b: Domain) -> Domain:
     """Return the domain of ``x + y``: two spikes sum to 0..2, which is no spike."""
     if isinstance(a, Real) or isinstance(b, Real):
         return REAL
+    a, b = coarsest(a), coarsest(b)
+    if _is_zero(a) or _is_zero(b):
+        return b if _is_zero(a) else a
     step = _common_step(a, b)
     return grid(step, int((a.minimum + b.minimum) / step), int((a.maximum + b.maximum) / step))
 
@@ -158,6 +181,7 @@ def multiply(a: Domain, b: Domain) -> Domain:
     """Return the domain of ``x * y``."""
     if isinstance(a, Real) or isinstance(b, Real):
         return REAL
+    a, b = coarsest(a), coarsest(b)
     corners = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return grid(a.step * b.step, min(corners), max(corners))
 
@@ -187,6 +211,7 @@ def weighted_sum(a: Domain, step: Fraction, positive: int, negative: int) -> Dom
     """
     if isinstance(a, Real):
         return REAL
+    a = coarsest(a)
     hi = positive * a.hi + negative * a.lo
     lo = positive * a.lo + negative * a.hi
     return grid(a.step * step, min(lo, hi), max(lo, hi))

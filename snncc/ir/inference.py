@@ -21,14 +21,19 @@ def weighted(x: Domain, weight: Weight, bias: Weight | None, shift: int) -> Doma
         return REAL
     if weight.dtype.kind not in "iu" or (bias is not None and bias.dtype.kind not in "iu"):
         return REAL
-    if bias is not None and x.step != 1:
+    if bias is not None and not dom.is_integer(x):
         return REAL
+    x = dom.coarsest(x)
     positive, negative = _signed_row_sums(weight)
+    step = x.step * 2**shift
+    most = x.magnitude * (int(positive.max(initial=0)) - int(negative.min(initial=0)))
+    if most > dom.WIDEST or (bias is not None and most * step > dom.WIDEST):
+        return REAL
     hi, lo = positive * x.hi + negative * x.lo, positive * x.lo + negative * x.hi
     if bias is None:
-        return dom.grid(x.step * 2**shift, int(lo.min()), int(hi.max()))
-    offset = bias.astype(np.int64)
-    return dom.integers(int(((lo << shift) + offset).min()), int(((hi << shift) + offset).max()))
+        return dom.grid(step, int(lo.min()), int(hi.max()))
+    offset, unit = bias.astype(np.int64), int(step)
+    return dom.integers(int((lo * unit + offset).min()), int((hi * unit + offset).max()))
 
 
 def _signed_row_sums(weight: Array) -> tuple[Array, Array]:

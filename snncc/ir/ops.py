@@ -264,10 +264,10 @@ class RoundShift(Op):
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """The bounds are rounded as the values are."""
         domain = inputs[0].domain
-        if not isinstance(domain, Grid) or domain.step != 1 or self.bits < 1:
+        if not isinstance(domain, Grid) or not dom.is_integer(domain) or self.bits < 1:
             raise IRError(f"shifts {domain} by {self.bits} bits")
         half = 1 << (self.bits - 1)
-        bounds = ((domain.lo + half) >> self.bits, (domain.hi + half) >> self.bits)
+        bounds = [(int(end) + half) >> self.bits for end in (domain.minimum, domain.maximum)]
         return Type(inputs[0].shape, dom.integers(*bounds))
 
 

@@ -127,6 +127,17 @@ def test_wider_inputs_never_give_narrower_results(a: Domain, b: Domain, c: Domai
         assert dom.includes(dom.sum_of(a, 3), dom.sum_of(b, 3))
 
 
+def test_one_value_lies_on_every_grid_of_it() -> None:
+    two, coarse, zero = dom.integers(2, 2), dom.grid(2, 1, 1), dom.integers(0, 0)
+    assert dom.includes(two, coarse)
+    assert dom.includes(coarse, two)
+    evens = dom.grid(2, 0, 3)
+    assert dom.join(two, evens) == dom.join(coarse, evens) == evens
+    assert dom.join(zero, evens) == dom.add(zero, evens) == evens
+    assert dom.add(two, evens) == dom.grid(2, 1, 4)
+    assert dom.multiply(two, SPIKE) == dom.grid(2, 0, 1)
+
+
 @given(domains)
 def test_text_reads_back(a: Domain) -> None:
     assert parse_domain(str(a)) == a

@@ -224,6 +224,15 @@ def test_float_weights_prove_nothing() -> None:
     assert made(ops.Constant, {"value": "c"}, 0).infer((), ARRAYS).domain == dom.integers(-2, 3)
 
 
+def test_sums_beyond_counting_are_real() -> None:
+    wide = Type((6,), dom.integers(0, 2**60))
+    for fields in ({"weight": "l"}, {"weight": "l", "bias": "b5"}):
+        assert made(ops.Linear, fields).infer((wide,), ARRAYS).domain == REAL
+    coarse = Type((6,), dom.grid(2**62, 0, 1))
+    assert made(ops.Linear, {"weight": "l", "bias": "b5"}).infer((coarse,), ARRAYS).domain == REAL
+    assert made(ops.Linear, {"weight": "l"}).infer((coarse,), ARRAYS).domain != REAL
+
+
 def test_neurons_make_spikes() -> None:
     neuron = ops.Neuron(name="s", inputs=("x",), tau=None, v_reset=None)
     assert neuron.infer((Type((3,), REAL),), {}) == Type((3,), SPIKE)
