@@ -2,7 +2,8 @@
 
 Looked for in this order: the unit that a file of integers has itself, one if the stored weights are
 whole, the largest step of which all of them are multiples. A unit may be a power of two finer than
-the step where only then biases are whole. All members of a group have to agree, else none is kept.
+the step where only then biases are whole, or thresholds that would be rounded to a count. All
+members of a group have to agree, else none is kept.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Group:
     """Members that share units, the stored tensors that they meet, and the bounds of the units.
 
     ``given`` is the unit of a file of integers; ``least`` the least that thresholds allow;
-    ``peak`` the largest weight.
+    ``peak`` the largest weight; ``levels`` the thresholds that are rounded to a count.
     """
 
     members: Sequence[Member]
@@ -62,6 +63,7 @@ class Group:
     given: Array | None
     least: float
     peak: int
+    levels: Sequence[float] = ()
 
     def kept(self) -> Kept | str:
         """Return units in which all weights are whole, or why there are none."""
@@ -123,7 +125,7 @@ class Group:
         return shifts
 
     def _refined(self, unit: Array, shifts: Mapping[str, int]) -> Kept:
-        """Return the unit made finer by powers of two, as far as biases need and weights allow."""
+        """Return the unit made finer by powers of two, as far as needed and as weights allow."""
         room = np.full(len(unit), _MOST_SHIFT)
         for member in self.members:
             largest = np.abs(np.rint(member.rows / unit[:, None])).max(axis=1, initial=0)
@@ -133,7 +135,7 @@ class Group:
             room = np.minimum(room, np.log2(unit / self.least).astype(int))
         finer = room.copy()
         for bits in range(_MOST_SHIFT, -1, -1):
-            whole = self._whole_biases(unit / 2.0**bits)
+            whole = self._whole_biases(unit / 2.0**bits) & self._whole_levels(unit / 2.0**bits)
             finer = np.where(whole & (bits <= room), bits, finer)
         unit = unit / 2.0**finer
         return Kept(unit, shifts, bool(self._whole_biases(unit).all()))
@@ -144,6 +146,9 @@ class Group:
             for member in self.members
         ]
         return np.all(whole, axis=0)
+
+    def _whole_levels(self, unit: Array) -> Array:
+        return np.array([on_grid(np.array(self.levels), u) for u in unit])
 
 
 def unlike_given(kept: Kept | str, exact: bool) -> str:

@@ -92,6 +92,16 @@ def potential_goal(neuron: Neuron) -> float:
     return _gain(neuron) * (neuron.v_threshold - (neuron.v_reset or 0.0))
 
 
+def falls_between_counts(neuron: Neuron, steps: int, *, lasting: bool) -> bool:
+    """Whether potentials come to lie between counts, where a hard reset's register has no place.
+
+    Where no leak ever rounds they lie there as well, but on a grid of which a threshold between two
+    places can be rounded up: nothing is lost.
+    """
+    plain = neuron.v_reset is not None and neuron.levels == 1
+    return plain and (lasting or _exact_shift(neuron.kept, steps) is None)
+
+
 def places_of(unit: Array, grain: Array) -> int | None:
     """Return the binary places behind a count that a grain has; None where it is no such part."""
     ratio = np.log2(unit / grain)

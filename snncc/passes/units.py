@@ -8,6 +8,7 @@ needs, and gets a negative shift.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -17,7 +18,7 @@ from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.ops import WEIGHTED, Conv, Linear, Neuron
 from snncc.ir.timing import Timing, timings
 from snncc.passes.exact_units import Group, Kept, Member
-from snncc.passes.neuron_integers import potential_goal
+from snncc.passes.neuron_integers import falls_between_counts, potential_goal
 from snncc.passes.scales import (
     Current,
     Fixed,
@@ -60,25 +61,30 @@ class Units:
     shifts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Collect who makes each group's currents, and which thresholds read them."""
+        """Collect who makes each group's currents, and which neurons read them."""
         self._makers = members(self.groups)
+        self._readers = self._neurons()
         self._fine = per_channel_roots(self.groups) if self.by_channel else frozenset()
         self._timing = timings(self.graph)
-        self._least = self._least_units()
+        self._least = {root: self._least_unit(read) for root, read in self._readers.items()}
         self._units: dict[str, Array] = {}
 
-    def _least_units(self) -> dict[str, float]:
-        """Return, for each group, the unit below which a threshold outgrows its register."""
-        largest = 1 << self.arithmetic.threshold_bits.value
-        least: dict[str, float] = {}
+    def _neurons(self) -> dict[str, list[tuple[Neuron, Current]]]:
+        """Return, for the root of each group, the neurons that read its currents, and what of."""
+        found: dict[str, list[tuple[Neuron, Current]]] = {}
         for op in self.graph.of_kind("neuron"):
             value = self.groups.resolved(op.inputs[0])
             if isinstance(value, Current):
-                neuron = cast(Neuron, op)
-                least_unit = potential_goal(neuron) * neuron.levels / (largest - 1)
-                unit = least_unit / self._received(value)
-                least[value.group] = max(least.get(value.group, 0.0), unit)
-        return least
+                found.setdefault(value.group, []).append((cast(Neuron, op), value))
+        return found
+
+    def _least_unit(self, read: Sequence[tuple[Neuron, Current]]) -> float:
+        """Return the unit below which a threshold outgrows its register."""
+        largest = 1 << self.arithmetic.threshold_bits.value
+        goals = [
+            potential_goal(neuron) * neuron.levels / self._received(value) for neuron, value in read
+        ]
+        return max(goals) / (largest - 1)
 
     def _received(self, value: Current) -> float:
         """Return the factor of a current, where it lasts of what it received: that is coarser."""
@@ -115,7 +121,15 @@ class Units:
         if isinstance(given, str):
             return given
         least = self._least.get(root, 0.0)
-        return Group(members, values, given, least, self.peak).kept()
+        return Group(members, values, given, least, self.peak, self._levels(root)).kept()
+
+    def _levels(self, root: str) -> list[float]:
+        """Return the thresholds of a group's neurons that are rounded to a count."""
+        return [
+            potential_goal(neuron) / self._received(value)
+            for neuron, value in self._readers.get(root, ())
+            if falls_between_counts(neuron, self.graph.steps, lasting=value.lasting)
+        ]
 
     def _member(self, op: Conv | Linear, by_channel: bool) -> Member:
         current = cast(Current, self.groups.resolved(op.name))
@@ -131,15 +145,14 @@ class Units:
     def _given(self, root: str, rows: int) -> Array | str | None:
         """Return the unit of which the grain of a group's neurons is so many places."""
         found: Array | None = None
-        for op in self.graph.of_kind("neuron"):
-            value, neuron = self.groups.resolved(op.inputs[0]), cast(Neuron, op)
-            if neuron.grain is None or not isinstance(value, Current) or value.group != root:
+        for neuron, value in self._readers.get(root, ()):
+            if neuron.grain is None:
                 continue
             grain = cast(Array, self.graph.weights[neuron.grain]).reshape(-1)
             unit = grain * 2.0**neuron.places / self._received(value)
             unit = unit[:1] if np.allclose(unit, unit[0], rtol=_SAME, atol=0) else unit
             if unit.size not in (1, rows):
-                return f"the thresholds of `{op.name}` differ, and the target has one a layer"
+                return f"the thresholds of `{neuron.name}` differ, and the target has one a layer"
             if found is not None and not np.allclose(unit, found, rtol=_SAME, atol=0):
                 return "the neurons that read them round in different places"
             found = unit

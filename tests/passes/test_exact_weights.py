@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.execute.measure import run_floats
+from snncc.ir import domain as dom
 from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
 from snncc.ir.ops import (
@@ -25,6 +26,7 @@ from snncc.ir.ops import (
     Readout,
     Repeat,
 )
+from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.passes.base import run_passes
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.quantize import Calibration, Quantize, Quantized
@@ -236,6 +238,59 @@ def test_biases_that_are_no_whole_steps_make_the_unit_finer_by_powers_of_two() -
     found = quantized(rough, x)
     assert [(w.exact, w.exact_bias) for w in found.weights] == [(True, False)]
     np.testing.assert_allclose(stored(found.graph, "a.bias"), (bias + 0.3) * 32, atol=0.5)
+
+
+def of_signs(keep: float | None, tau: float, level: float, steps: int) -> Graph:
+    """One layer whose weights are 1 or -1, its current kept where there is a share to keep."""
+    signs = np.where(np.random.default_rng(12).random((8, 16)) < 0.5, -1.0, 1.0)
+    current = () if keep is None else (SynapticCurrent(name="c", inputs=("a",), keep=keep),)
+    ops: tuple[Op, ...] = (
+        Input(name="x", shape=(16,), varies=True, domain=dom.SPIKE, scale=1.0),
+        Linear(name="a", inputs=("x",), weight="a.w"), *current,
+        Neuron(name="n", inputs=("c" if current else "a",), tau=tau, decay_input=False,
+               v_threshold=level, v_reset=0.0, strict=True),
+        Readout(name="o", inputs=("n",), steps=steps), Output(name="y", inputs=("o",)),
+    )  # fmt: skip
+    return Graph(ops, {"a.w": signs}, "step", steps)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    keep=st.none() | st.floats(0.1, 0.9), tau=st.floats(1.1, 8), level=st.floats(1.5, 4),
+    steps=st.integers(3, 6),
+)  # fmt: skip
+def test_a_threshold_between_counts_makes_the_unit_as_fine_as_weights_allow(
+    keep: float | None, tau: float, level: float, steps: int
+) -> None:
+    graph = of_signs(keep, tau, level, steps)
+    found = quantized(graph, np.ones((2, steps, 16)))
+    taken = stored(found.graph, "a.weight").astype(float)
+    scale = np.abs(taken).max()
+    assert [w.exact for w in found.weights] == [True]
+    assert np.array_equal(taken, stored(graph, "a.w") * scale)
+    (layer,) = found.layers
+    one = scale * 2 ** (6 if keep else layer.plan.shift)
+    assert abs((layer.plan.threshold.item() - 1) / one - level) <= 33 / one
+    if not layer.plan.exact:
+        assert scale == 64 or (level * scale).is_integer()
+
+
+@pytest.mark.parametrize("keep", [None, 0.3, 0.77])
+@pytest.mark.parametrize("tau", [1.3, 3.0, 5.5])
+def test_weights_of_one_size_fire_as_their_floats_do(keep: float | None, tau: float) -> None:
+    graph = of_signs(keep, tau, 1.83, STEPS)
+    x = (np.random.default_rng(13).random((STEPS, 400, 16)) < 0.4).astype(float)
+    found = quantized(graph, x.swapaxes(0, 1))
+    before, after = interpret(graph, x)["n"], interpret(found.graph, x)["n"]
+    assert 0.1 < before.mean() < 0.5
+    assert (before != after).mean() < 0.002
+
+
+def test_a_threshold_of_whole_counts_leaves_whole_weights_what_they_are() -> None:
+    graph = of_signs(0.5, 3.0, 4.0, STEPS)
+    found = quantized(graph, (np.random.default_rng(14).random((3, STEPS, 16)) < 0.4).astype(float))
+    assert np.array_equal(stored(found.graph, "a.weight"), stored(graph, "a.w"))
+    assert np.array_equal(stored(found.graph, "n.threshold"), [4 * 64 + 1])
 
 
 def test_weights_wider_than_their_bits_are_kept_where_their_lowest_bits_are_empty() -> None:
