@@ -115,8 +115,7 @@ class Units:
         if wide or not weighted:
             return f"`{wide[0]}` reads currents" if wide else "nothing is multiplied"
         members = [self._member(cast(Conv | Linear, op), root in self._fine) for op in weighted]
-        values = [cast(Array, self.graph.weights[op.weight_names[0]]) for op in made
-                  if op.kind == "constant"]  # fmt: skip
+        values = [self._stored(op) for op in made if op.kind == "constant"]
         given = self._given(root, len(members[0].rows))
         if isinstance(given, str):
             return given
@@ -141,6 +140,11 @@ class Units:
         read = self.groups.resolved(op.inputs[0])
         whole = read.scale / current.factor if isinstance(read, Fixed) else 0.0
         return Member(op.name, weight.reshape(rows, -1), bias.reshape(rows, -1), whole)
+
+    def _stored(self, op: Op) -> Array:
+        """Return a constant in real units of its group."""
+        current = cast(Current, self.groups.resolved(op.name))
+        return cast(Array, self.graph.weights[op.weight_names[0]]) / current.factor
 
     def _given(self, root: str, rows: int) -> Array | str | None:
         """Return the unit of which the grain of a group's neurons is so many places."""
@@ -177,8 +181,7 @@ class Units:
         """Return the largest absolute weight of each output channel in units of the group."""
         op = self.graph[name]
         if op.kind == "constant":
-            value = cast(Array, self.graph.weights[op.weight_names[0]])
-            return np.abs(value).max(initial=0.0, keepdims=True).reshape(1)
+            return np.abs(self._stored(op)).max(initial=0.0, keepdims=True).reshape(1)
         current = cast(Current, self.groups.resolved(name))
         weight = np.abs(self.effective_weight(op))
         peaks = weight.reshape(len(weight), -1).max(axis=1) / current.factor

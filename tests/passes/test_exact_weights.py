@@ -25,6 +25,7 @@ from snncc.ir.ops import (
     Output,
     Readout,
     Repeat,
+    Scale,
 )
 from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.passes.base import run_passes
@@ -213,6 +214,29 @@ def test_a_stored_tensor_that_a_stream_meets_has_to_be_whole_too(value: float, e
     x = 8 * samples(np.random.default_rng(8))
     found = quantized(replace(graph, ops=met, weights=weights), x)
     assert [w.exact for w in found.weights] == [exact, exact]
+
+
+@pytest.mark.parametrize(
+    ("between", "value", "exact"),
+    [
+        (Scale(name="c", inputs=("a",), factor=2.0), 3.0, False),
+        (Scale(name="c", inputs=("a",), factor=2.0), 4.0, True),
+        (SynapticCurrent(name="c", inputs=("a",), keep=0.5), 3 / 64, True),
+    ],
+    ids=["between two counts of what it meets", "on a count", "beside a finer current"],
+)
+def test_a_stored_tensor_is_held_to_the_counts_that_it_meets(
+    between: Op, value: float, exact: bool
+) -> None:
+    graph = network(
+        {"a.w": counts(np.random.default_rng(15), 4, 2, 3, 3) * 1.0, "p.v": np.array(value)},
+        conv("a", "r"), between, Constant(name="p", value="p.v"),
+        Add(name="q", inputs=("c", "p")), Neuron(name="n", inputs=("q",), v_threshold=900.0),
+    )  # fmt: skip
+    found = quantized(graph, 8 * samples(np.random.default_rng(15)))
+    assert [w.exact for w in found.weights] == [exact]
+    if exact:
+        assert stored(found.graph, "p.value") == value * (64 if value < 1 else 0.5)
 
 
 def test_biases_that_are_no_whole_steps_make_the_unit_finer_by_powers_of_two() -> None:
