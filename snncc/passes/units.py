@@ -156,7 +156,10 @@ class Units:
             unit = grain * 2.0**neuron.places / self._received(value)
             unit = unit[:1] if np.allclose(unit, unit[0], rtol=_SAME, atol=0) else unit
             if unit.size not in (1, rows):
-                return f"the thresholds of `{neuron.name}` differ, and the target has one a layer"
+                others = (
+                    "what meets there has one unit" if self.by_channel else "the target has one"
+                )
+                return f"the thresholds of `{neuron.name}` differ, and {others} a layer"
             if found is not None and not np.allclose(unit, found, rtol=_SAME, atol=0):
                 return "the neurons that read them round in different places"
             found = unit

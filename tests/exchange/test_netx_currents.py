@@ -118,6 +118,28 @@ def test_a_biased_current_compiles(tmp_path: Path) -> None:
     assert [op.kind for op in compiled.integer.of_kind("integer_current")] == ["integer_current"]
 
 
+@pytest.mark.parametrize(
+    ("target", "biased", "why"),
+    [
+        ("loihi2", False, ""),
+        ("loihi2", True, "and what meets there has one unit a layer"),
+        ("loihi1", False, "and the target has one a layer"),
+    ],
+)
+def test_thresholds_of_their_own_keep_the_integers_or_it_is_said_why_not(
+    target: str, biased: bool, why: str, tmp_path: Path
+) -> None:
+    weight, bias = RANDOM.integers(-20, 30, (6, 8)), np.array([9, -8, 7, 6, -5, 4])
+    path = written(tmp_path / "a.net", np.arange(20, 50, 5), weight, bias if biased else None)
+    model = load_model(str(path), settings={"T": str(STEPS), "input": "events"})
+    shown = RANDOM.integers(0, 2, (4, STEPS, 8)).astype(np.float32)
+    found = compile_model(model, target=load_target(target), calibration=shown)
+    said = [d.message for d in found.diagnostics if d.rule.code == "SNN305"]
+    reason = f"its weights are rounded: the thresholds of `layer.1` differ, {why}"
+    message = f"`layer.1` is not compiled to the integers of the file: {reason}"
+    assert said == ([message] if why else [])
+
+
 def test_a_convolution_has_one_bias_a_channel(tmp_path: Path) -> None:
     weight = RANDOM.integers(-20, 40, (3, 2, 3, 3))
     with h5py.File(tmp_path / "a.net", "w") as file:
