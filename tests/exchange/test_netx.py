@@ -356,6 +356,17 @@ def many_outputs(file: Any) -> None:
     put(file, "layer/1/shape", np.array([1 << 20, 1 << 20, 1 << 20, 16]))
 
 
+def headed(op: str) -> Callable[[Any], None]:
+    """A head with one more op, which reads the last spikes."""
+
+    def change(file: Any) -> None:
+        text = file["snncc/head"].asstr()[()].rstrip().removesuffix("}")
+        put(file, "snncc/head", f"{text}  %more = {op} : <6; real>\n}}")
+
+    return change
+
+
+CURRENT = "integer_current(%m, decay=1, shift={}, steps={})"
 FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
     "no layers": (lambda f: f.move("layer", "other"), "SNN183"),
     "a gap": (lambda f: f.move("layer/1", "layer/7"), "SNN183"),
@@ -382,6 +393,9 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str]] = {
     ),
     "shapes": (lambda f: f.move("layer/1/weight", "layer/1/w"), "SNN183"),
     "head": (lambda f: f.move("snncc/head", "snncc/tail"), "SNN183"),
+    "a head of more bits than memory": (headed(CURRENT.format(10**12, 4)), "SNN183"),
+    "a head of more steps than time": (headed(CURRENT.format(60, 10**12)), "SNN183"),
+    "a head without a weight": (headed("linear(%m, weight='w')"), "SNN183"),
 }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from snncc import __version__
-from snncc.backends.onnx.bounds import hold_attributes, hold_types
 from snncc.backends.onnx.model import write_onnx
 from snncc.backends.onnx.properties import (
     GRAPH,
@@ -30,6 +29,7 @@ from snncc.backends.onnx.properties import (
 )
 from snncc.backends.onnx.stored import forms_of
 from snncc.diagnostics.core import SnnccError
+from snncc.frontends.claims import hold_attributes, hold_types, is_too_long
 from snncc.frontends.model import Model, read_model
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
@@ -39,7 +39,6 @@ from snncc.ir.graph import Array, Graph, IRError, Op
 from snncc.ir.text import parse_claims
 
 CALLED = "the file of integers"
-_LONGEST_TEXT, _LONGEST_LINE = 16 << 20, 256 << 10
 
 
 def read_back(path: Path, proto: ModelProto) -> Model:
@@ -64,14 +63,14 @@ def read_back(path: Path, proto: ModelProto) -> Model:
 def _graph(place: Place, proto: ModelProto, said: Mapping[str, str]) -> Graph:
     """Return the graph that the file claims to hold, every size in it held to what is sane."""
     text = said[GRAPH]
-    lines = text.split("\n")
-    if len(text) > _LONGEST_TEXT or max(map(len, lines)) > _LONGEST_LINE:
+    if is_too_long(text):
         raise place.too_large(f"has a step graph of {len(text):,} characters")
-    if not all(line.isprintable() for line in lines):
+    if not all(line.isprintable() for line in text.split("\n")):
         raise _refused(place, "its step graph cannot be shown")
     try:
         claimed, stated = parse_claims(text, {})
-        hold_attributes(claimed, unrolled=said.get(TIME) == UNROLLED)
+        hold_attributes(claimed, limits.MOST_STEPS)
+        _hold_written_out(claimed, said)
     except IRError as error:
         raise _refused(place, f"its step graph means nothing: {short(str(error))}") from error
     weights = dict(_weights(place, proto, claimed, _kept(place, said)))
@@ -81,6 +80,13 @@ def _graph(place: Place, proto: ModelProto, said: Mapping[str, str]) -> Graph:
     except Exception as error:
         raise _refused(place, f"its step graph means nothing: {short(str(error))}") from error
     return graph
+
+
+def _hold_written_out(graph: Graph, said: Mapping[str, str]) -> None:
+    """Raise ``IRError`` where each time step has nodes of its own, and those are too many."""
+    written = len(graph.ops) * (graph.steps if said.get(TIME) == UNROLLED else 1)
+    if written > limits.MOST_NODES:
+        raise IRError(f"{written:,} ops, wanted at most {limits.MOST_NODES:,}")
 
 
 def _kept(place: Place, said: Mapping[str, str]) -> Mapping[str, tuple[str, tuple[int, ...]]]:

@@ -10,13 +10,15 @@ from typing import cast
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
+from snncc.frontends.claims import hold_attributes, hold_types, is_too_long
 from snncc.frontends.hdf5 import Leaf, Tree, fault
 from snncc.frontends.netx.rules import NOT_NETX
+from snncc.frontends.nir.conventions import MOST_STEPS
 from snncc.frontends.nir.file import Node, check_finite, numbers
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, IRError
 from snncc.ir.ops import Input
-from snncc.ir.text import parse
+from snncc.ir.text import parse_claims
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,21 @@ def _is_or(node: Node) -> bool:
 
 
 def _parsed(path: Path, text: Leaf | Tree | None, weights: Mapping[str, Array]) -> Graph:
+    """Return a step graph, held to what is sane before anything is made of its numbers."""
+    text = text if isinstance(text, str) else ""
+    if is_too_long(text):
+        raise damaged(path, f"a step graph of {len(text):,} characters")
     try:
-        graph = parse(text if isinstance(text, str) else "", weights)
-        entry = graph.ops[0]
-    except (*_UNREADABLE, RecursionError, MemoryError) as error:
+        graph, stated = parse_claims(text, weights)
+        hold_attributes(graph, MOST_STEPS)
+        lost = [name for op in graph.ops for name in op.weight_names if name not in weights]
+        if lost:
+            raise IRError(f"the weight `{lost[0]}` is missing")
+        hold_types(graph, stated)
+    except _UNREADABLE as error:
         raise damaged(path, f"{error}") from None
-    if entry.kind != "input" or graph.level != "step" or len(graph.of_kind("input")) != 1:
+    if not graph.ops or graph.ops[0].kind != "input" or len(graph.of_kind("input")) != 1:
         raise damaged(path, "it does not begin with its input")
-    lost = [name for op in graph.ops for name in op.weight_names if name not in weights]
-    if lost:
-        raise damaged(path, f"the weight `{lost[0]}` is missing")
     return graph
 
 

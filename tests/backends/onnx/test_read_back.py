@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 import snncc
 from snncc.artefact import Artefact, read_artefact
-from snncc.backends.onnx import bounds
 from snncc.backends.writers import read_back
 from snncc.cli.guard import guarded
 from snncc.diagnostics.core import SnnccError
@@ -399,9 +398,3 @@ def test_a_file_of_another_version(copy: Path) -> None:
     assert dump(graph) == {p.key: p.value for p in model.metadata_props}["snncc.graph.txt"]
     code, message = changed(copy, one_node("name", "other"))
     assert (code, "; snncc 0.0.1 wrote it, this is " in message) == ("SNN165", True)
-
-
-def test_bounds_hold_nothing_that_a_network_has(artefact: Artefact) -> None:
-    bounds.hold_attributes(artefact.integer, unrolled=True)
-    types = {op.name: str(artefact.integer.type_of(op.name)) for op in artefact.integer}
-    bounds.hold_types(artefact.integer, types)

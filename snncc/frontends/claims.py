@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snncc.frontends.onnx import limits
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph, IRError, Type
 from snncc.ir.ops import Input
 
+MOST_OPS = 50_000
+_MOST_AXES = 10
+_LONGEST_TEXT, _LONGEST_LINE = 16 << 20, 256 << 10
+_LONGEST_REASON = 300
 _LARGEST_NUMBER = 2**31
 """Of an attribute: a size, a place, a step."""
 _MOST_BITS = 62
@@ -23,22 +26,26 @@ _LONGEST_FRACTION = 2**256
 _WINDOWS = ("kernel", "stride", "padding", "dilation", "levels")
 
 
-def hold_attributes(graph: Graph, *, unrolled: bool) -> None:
+def is_too_long(text: str) -> bool:
+    """Whether no step graph is as long as a text, or has as long a line."""
+    return len(text) > _LONGEST_TEXT or max(map(len, text.split("\n"))) > _LONGEST_LINE
+
+
+def hold_attributes(graph: Graph, most_steps: int) -> None:
     """Raise ``IRError`` for a step graph that no network has, before any type is derived."""
     if graph.level != "step":
         raise IRError("it is of the level tensor")
-    if not 1 <= graph.steps <= limits.MOST_STEPS:
-        raise IRError(f"{graph.steps:,} time steps, wanted 1 to {limits.MOST_STEPS:,}")
-    written = len(graph.ops) * (graph.steps if unrolled else 1)
-    if written > limits.MOST_NODES:
-        raise IRError(f"{written:,} ops, wanted at most {limits.MOST_NODES:,}")
+    if not 1 <= graph.steps <= most_steps:
+        raise IRError(f"{graph.steps:,} time steps, wanted 1 to {most_steps:,}")
+    if len(graph.ops) > MOST_OPS:
+        raise IRError(f"{len(graph.ops):,} ops, wanted at most {MOST_OPS:,}")
     if len(graph.by_name) != len(graph.ops):
         raise IRError("two values have one name")
     for op in graph.ops:
         for key, value in op.attributes().items():
             for number in _numbers(value):
                 if not _is_sane(key, number):
-                    raise IRError(f"`{key}` of `{op.name}` is {number!r}"[: limits.LONGEST_NAME])
+                    raise IRError(f"`{key}` of `{op.name}` is {number!r}"[:_LONGEST_REASON])
         if isinstance(op, Input) and op.scale is not None and op.scale <= 0:
             raise IRError(f"`{op.name}` has the scale {op.scale}")
 
@@ -74,7 +81,7 @@ def hold_types(graph: Graph, stated: Mapping[str, str]) -> None:
 
 
 def _hold(name: str, found: Type) -> None:
-    if any(n < 0 for n in found.shape) or len(found.shape) > limits.MOST_AXES:
+    if any(n < 0 for n in found.shape) or len(found.shape) > _MOST_AXES:
         raise IRError(f"`{name}` has the shape {found.shape}")
     if math.prod(found.shape) > _LARGEST_VALUE:
         raise IRError(f"`{name}` has the shape {found.shape}: more than {_LARGEST_VALUE:,} numbers")
