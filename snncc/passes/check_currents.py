@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from snncc.diagnostics.core import Diagnostic
-from snncc.ir.graph import Array, Op
+from snncc.ir.graph import Op
 from snncc.ir.latency import Pipeline
-from snncc.ir.ops import VIEWS, WEIGHTED
+from snncc.ir.ops import VIEWS
 from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent
+from snncc.passes.check_neurons import biases_of
 from snncc.passes.rules_of_neurons import DECAY_OFF_GRID, FIXED_NEURON
 from snncc.targets.load import Target
 
@@ -52,9 +52,10 @@ class CurrentLimits:
 
         A shift other than the neurons' own belongs to a current that was kept before.
         """
-        for maker in self._added(op):
+        biases = biases_of(self.pipeline, op)
+        for name in dict.fromkeys(maker.name for maker, bias in biases if np.any(bias)):
             yield self._fixed(
-                op, f"keeps the bias of `{maker.name}` from step to step, {{}} add it anew in each",
+                op, f"keeps the bias of `{name}` from step to step, {{}} add it anew in each",
                 "train without a bias before such neurons",
             )  # fmt: skip
         if op.shift != self.target.arithmetic.current_shift.value:
@@ -69,18 +70,6 @@ class CurrentLimits:
         hint = hint or "choose a target with programmable neurons"
         message = f"`{op.name}` {what.format(neurons)}"
         return FIXED_NEURON.at(op.source, message, hint=hint, op=op.kind)
-
-    def _added(self, op: Op) -> Iterator[Op]:
-        """Yield what adds the same to a current in every step."""
-        graph, waiting = self.pipeline.graph, list(op.inputs)
-        while waiting:
-            maker = graph[waiting.pop(0)]
-            if maker.kind in (*WEIGHTED, "constant"):
-                added = maker.weight_names[int(maker.kind in WEIGHTED) :]
-                if any(np.any(cast(Array, graph.weights[name])) for name in added):
-                    yield maker
-            elif not self.pipeline.steps[maker.name] and maker.kind in (*VIEWS, "add", "sum"):
-                waiting += maker.inputs
 
     def _readers(self, op: Op) -> Iterator[Op]:
         """Yield what reads a current, or its sum with what never changes, through views."""

@@ -112,7 +112,7 @@ class NeuronLimits:
 
     def _bias(self, op: IntegerNeuron) -> Iterator[Diagnostic]:
         """Yield biases that no mantissa and exponent of the field make; those that meet, added."""
-        biases = list(self._biases(op))
+        biases = list(biases_of(self.pipeline, op))
         if len({bias.size for _, bias in biases}) == 1:
             total = np.sum([bias.reshape(-1) for _, bias in biases], axis=0)
             yield from self._wide(op, total, [maker for maker, _ in biases])
@@ -135,18 +135,22 @@ class NeuronLimits:
                 hint="compile with fewer weight bits, or for fewer time steps",
             )
 
-    def _biases(self, op: Op) -> Iterator[tuple[Op, Array]]:
-        """Yield what is added to a layer's currents in every step on the chip, and the op."""
-        graph, waiting = self.pipeline.graph, list(op.inputs)
-        while waiting:
-            maker = graph[waiting.pop(0)]
-            if maker.name in self.pipeline.host:
-                continue
-            if maker.kind in (*WEIGHTED, "constant"):
-                added = maker.weight_names[int(maker.kind in WEIGHTED) :]
-                yield from ((maker, cast(Array, graph.weights[n]).astype(np.int64)) for n in added)
-            elif not self.pipeline.steps[maker.name] and maker.kind not in _KEEP:
-                waiting += maker.inputs
+
+def biases_of(pipeline: Pipeline, op: Op) -> Iterator[tuple[Op, Array]]:
+    """Yield what is added to what an op reads in every step on the chip, and the op that adds it.
+
+    What stands in front of a layer's potential, or of a current that lasts, is not looked at.
+    """
+    graph, waiting = pipeline.graph, list(op.inputs)
+    while waiting:
+        maker = graph[waiting.pop(0)]
+        if maker.name in pipeline.host:
+            continue
+        if maker.kind in (*WEIGHTED, "constant"):
+            added = maker.weight_names[int(maker.kind in WEIGHTED) :]
+            yield from ((maker, cast(Array, graph.weights[n]).astype(np.int64)) for n in added)
+        elif not pipeline.steps[maker.name] and maker.kind not in _KEEP:
+            waiting += maker.inputs
 
 
 def fits_bias_field(bias: Array, arithmetic: Arithmetic) -> Array:

@@ -334,6 +334,11 @@ LOSES = "neurons of loihi1 lose"
             [f"SNN415 `i` keeps the bias of `l` from step to step, {FIXED} add it anew in each"],
         ),
         (
+            [linear("l", "x"), op(ops.Scale, "n", "l", factor=-1), keeps("i", "n"),
+             fires("z", "i")],
+            [f"SNN415 `i` keeps the bias of `l` from step to step, {FIXED} add it anew in each"],
+        ),
+        (
             [linear("l", "x", None), op(ops.Constant, "k", value="b"), op(ops.Add, "a", "l", "k"),
              keeps("i", "a"), fires("z", "i")],
             [f"SNN415 `i` keeps the bias of `k` from step to step, {FIXED} add it anew in each"],
