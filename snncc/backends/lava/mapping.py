@@ -25,6 +25,7 @@ import numpy as np
 from snncc.ir.graph import Array
 from snncc.ir.ops import IntegerNeuron
 from snncc.ir.synaptic_current import DECAY_BITS, IntegerCurrent
+from snncc.passes.grids import most_shift
 
 STOCK_SHIFT = 6
 """Stock currents and thresholds stand 6 bits above the potential."""
@@ -131,13 +132,15 @@ def stock_bias(bias: Array, k: int) -> StockBias:
 
 def kept_bias(bias: Array) -> StockBias | str:
     """Return a bias per neuron, in units of the potential, as stock fields; else why not."""
-    largest = int(np.abs(bias).max(initial=0))
+    exp = min(MAX_BIAS_EXP, most_shift(bias))
+    mant = bias >> exp
+    largest = int(np.abs(mant).max(initial=0))
     if largest <= MAX_BIAS_MANT:
-        return StockBias(bias, 0, None, ())
-    limit = f"bias needs {largest.bit_length() + 1} bits, the field has 13"
+        return StockBias(mant, exp, None, ())
+    limit = f"bias needs {largest.bit_length() + 1} bits at exponent {exp}, the field has 13"
     if largest > _INT16_MAX:
         return f"{limit}, and the simulation keeps 16"
-    return StockBias(bias, 0, None, (limit,))
+    return StockBias(mant, exp, None, (limit,))
 
 
 def exceeded(

@@ -179,18 +179,20 @@ def test_currents_that_last_are_those_of_the_stock_process(
     ]
 
 
+@pytest.mark.parametrize("behind", [[100, -2000, 4000], [64 * 100, 64 * -900, 64 * 2000]])
 def test_a_bias_that_lasts_comes_as_a_current_and_one_behind_as_a_bias(
-    networks: Any, lava_run: None
+    networks: Any, lava_run: None, behind: list[int]
 ) -> None:
     net = networks.net(steps=4)
     made = net.conv(net.spikes(2, 4, 4), 3)
     kept = net.add(IntegerCurrent, made, decay=1000, shift=6, steps=4)
-    bias = net.weight(np.array([100, -2000, 4000]).reshape(3, 1, 1))
+    bias = net.weight(np.array(behind).reshape(3, 1, 1))
     x = net.add(ops.Add, kept, net.add(ops.Constant, value=bias))
     theta = (net.numbers.integers(20, 400, (3, 1, 1)) << 6) + 1
     graph = last_neuron(net, x, shift=0, threshold=theta)
     cases = run(graph, networks.input(graph, 2))
     assert_equal(cases)
+    assert not any("bias" in limit for case in cases for limit in case.limits)
 
 
 def test_a_max_pool_before_a_current_that_lasts(networks: Any, lava_run: None) -> None:
@@ -208,7 +210,11 @@ def test_a_max_pool_before_a_current_that_lasts(networks: Any, lava_run: None) -
     ("fields", "behind", "said"),
     [
         ({"decay": 0}, 0, "loses nothing of its current"),
-        ({}, 70_000, "bias needs 18 bits, the field has 13, and the simulation keeps 16"),
+        (
+            {},
+            70_001,
+            "bias needs 18 bits at exponent 0, the field has 13, and the simulation keeps",
+        ),
     ],
 )
 def test_what_stock_neurons_do_not_keep(

@@ -12,6 +12,7 @@ from snncc.backends.lava.mapping import (
     StockNeuron,
     decay_places,
     exceeded,
+    kept_bias,
     stock_bias,
     stock_neuron,
 )
@@ -127,6 +128,26 @@ def test_widths_of_a_bias_are_told() -> None:
         "bias needs 14 bits at exponent 7, the field has 13",
     )
     assert "bias sent as a current" in stock_bias(np.array([40000]), 3).limits
+
+
+@pytest.mark.parametrize(
+    ("bias", "exp", "limit"),
+    [
+        ([4095, -3], 0, ""),
+        ([64 * 4095, -192], 6, ""),
+        ([1 << 18, 0], 7, ""),
+        ([0, 0], 0, ""),
+        ([4097, 0], 0, "bias needs 14 bits at exponent 0, the field has 13"),
+    ],
+)
+def test_a_bias_behind_what_is_kept_uses_its_exponent(
+    bias: list[int], exp: int, limit: str
+) -> None:
+    found = kept_bias(np.array(bias))
+    assert isinstance(found, StockBias)
+    assert (found.mant << found.exp).tolist() == bias
+    assert found.exp == exp
+    assert found.limits == ((limit,) if limit else ())
 
 
 def test_widths_of_currents_potentials_and_thresholds_are_told() -> None:
