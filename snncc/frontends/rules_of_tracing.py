@@ -129,8 +129,8 @@ UNKNOWN_NEURON = rule(
     Severity.ERROR,
     """
     A layer of spiking neurons has an equation that is not known here: a subclass that changes it,
-    a single-step neuron, a kind that has no adapter yet. Neurons take all time steps in one call,
-    time first.
+    parameters that differ within the layer, a state beside potential and synaptic current, a kind
+    that has no adapter yet.
 
     Fails:
 
