@@ -98,6 +98,13 @@ def is_integer(domain: Domain) -> bool:
     return isinstance(domain, Grid) and domain.step.denominator == 1
 
 
+def whole(domain: Domain) -> Grid | None:
+    """Return all integers from the least value to the largest; None where the step is none."""
+    if not isinstance(domain, Grid) or not is_integer(domain):
+        return None
+    return Grid(Fraction(1), int(domain.minimum), int(domain.maximum))
+
+
 def width_bits(domain: Domain) -> int | None:
     """Return the bits that an integer count of the domain takes; None of reals.
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from snncc.ir import domain as dom
 from snncc.ir.compare import Compare, Count
 from snncc.ir.delay import Delay
-from snncc.ir.domain import REAL, Domain, Grid
+from snncc.ir.domain import REAL, Domain
 from snncc.ir.graph import Absent, IRError, Op, Shape, Type, Weights
 from snncc.ir.inference import broadcast_shape, require_broadcast, weighted, window_positions
 from snncc.ir.pad import Pad
@@ -263,11 +263,11 @@ class RoundShift(Op):
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """The bounds are rounded as the values are."""
-        domain = inputs[0].domain
-        if not isinstance(domain, Grid) or not dom.is_integer(domain) or self.bits < 1:
-            raise IRError(f"shifts {domain} by {self.bits} bits")
+        domain = dom.whole(inputs[0].domain)
+        if domain is None or self.bits < 1:
+            raise IRError(f"shifts {inputs[0].domain} by {self.bits} bits")
         half = 1 << (self.bits - 1)
-        bounds = [(int(end) + half) >> self.bits for end in (domain.minimum, domain.maximum)]
+        bounds = ((domain.lo + half) >> self.bits, (domain.hi + half) >> self.bits)
         return Type(inputs[0].shape, dom.integers(*bounds))
 
 

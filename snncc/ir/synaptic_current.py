@@ -48,9 +48,9 @@ class IntegerCurrent(Op):
 
     def infer(self, inputs: tuple[Type, ...], weights: Weights) -> Type:
         """The bounds of the input, filtered as the values are: the leak is monotone."""
-        domain = inputs[0].domain
-        if not isinstance(domain, Grid) or not dom.is_integer(domain):
-            raise IRError(f"current is {domain}, not an integer")
+        domain = dom.whole(inputs[0].domain)
+        if domain is None:
+            raise IRError(f"current is {inputs[0].domain}, not an integer")
         if not 0 <= self.decay <= 1 << DECAY_BITS or self.shift < 0 or self.steps < 1:
             raise IRError(
                 f"decays by {self.decay} of 4096, shifts by {self.shift}, for {self.steps} steps"
@@ -58,7 +58,7 @@ class IntegerCurrent(Op):
         return Type(inputs[0].shape, self._bounds(domain))
 
     def _bounds(self, domain: Grid) -> Domain:
-        high, low = int(domain.maximum) << self.shift, int(domain.minimum) << self.shift
+        high, low = domain.hi << self.shift, domain.lo << self.shift
         if self.decay == 0:
             return dom.integers(min(low, low * self.steps), max(high, high * self.steps))
         upper, lower, u, v = high, low, high, low

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from snncc.diagnostics.core import Diagnostic
-from snncc.ir.domain import Grid, width_bits
+from snncc.ir.domain import Grid, whole, width_bits
 from snncc.ir.graph import Array, Op
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import WEIGHTED, IntegerNeuron
@@ -75,9 +75,9 @@ class NeuronLimits:
         """
         arithmetic = self.target.arithmetic
         bits = arithmetic.current_bits.value
-        domain = self.pipeline.graph.type_of(op.inputs[0]).domain
+        domain = whole(self.pipeline.graph.type_of(op.inputs[0]).domain)
         lasts = self.pipeline.graph[op.inputs[0]].kind == "integer_current"
-        if not isinstance(domain, Grid) or lasts or bits >= arithmetic.potential_bits.value:
+        if domain is None or lasts or bits >= arithmetic.potential_bits.value:
             return
         shifted = Grid(domain.step, min(domain.lo << op.shift, -1), domain.hi << op.shift)
         needed = width_bits(shifted) or 0

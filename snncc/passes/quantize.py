@@ -178,7 +178,7 @@ class _Builder:
         write(self, op)
         domain = self.types[self.renamed.get(op.name, op.name)].domain
         if isinstance(domain, Grid):
-            self.units.widths[op.name] = domain.magnitude.bit_length()
+            self.units.widths[op.name] = int(domain.largest).bit_length()
 
     def _emit(self, op: Op, **weights: Array) -> None:
         inputs = tuple(self.renamed.get(name, name) for name in op.inputs)
@@ -333,9 +333,10 @@ class _Builder:
         value = self.groups.resolved(op.inputs[0])
         type_ = self.types[self.renamed.get(op.inputs[0], op.inputs[0])]
         unit = self.units.of(value)
+        current, steps = cast(Grid, dom.whole(type_.domain)), self.source.steps
         plan = plan_neuron(
-            neuron, unit, cast(Grid, type_.domain), self.source.steps, self.options.arithmetic,
-            lasting=value.lasting, grain=self._grain(neuron),
+            neuron, unit, current, steps, self.options.arithmetic, lasting=value.lasting,
+            grain=self._grain(neuron),
         )  # fmt: skip
         if not plan.proved:
             self._unproved(op, f"potential of {plan.bound}", plan.limit)

@@ -346,6 +346,13 @@ def test_a_current_that_may_wrap_is_refused(tmp_path: Path) -> None:
     assert {d.rule.code for d in refused.value.diagnostics} == {"SNN182"}
 
 
+def test_a_shift_counts_where_a_current_may_wrap(tmp_path: Path) -> None:
+    graph = changed(deep(), **{"c.w": np.full((6, 2, 3, 3), 10, np.int8)})
+    shifted = changed(graph, replace(graph["c"], shift=6, bias=None))  # type: ignore[call-arg]
+    with pytest.raises(SnnccError, match="wraps at 8388608"):
+        write_netx(shifted, tmp_path / "a.net")
+
+
 def put(file: Any, name: str, value: Any) -> None:
     del file[name]
     file[name] = value

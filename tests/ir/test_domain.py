@@ -86,6 +86,15 @@ def test_with_zero_is_sound(a: Grid) -> None:
     assert all(holds(padded, x) for x in (*values(a), Fraction(0)))
 
 
+@given(domains)
+def test_the_integers_between_hold_every_value(a: Domain) -> None:
+    found = dom.whole(a)
+    assert (found is not None) == dom.is_integer(a)
+    if found is not None and isinstance(a, Grid):
+        assert (found.step, found.minimum, found.maximum) == (Fraction(1), a.minimum, a.maximum)
+        assert dom.includes(found, a)
+
+
 @given(grids(), grids())
 def test_includes_is_inclusion_of_the_values(a: Grid, b: Grid) -> None:
     assert dom.includes(a, b) == all(holds(a, x) for x in values(b))

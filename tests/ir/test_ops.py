@@ -313,14 +313,31 @@ def test_every_op_is_tried() -> None:
     assert {op.kind for op in ops.OPS} == {c[0].kind for c in CASES} | by_hand
 
 
-@given(st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.integers(1, 20))
-def test_round_shift_rounds_halves_up_and_stays_inside(lo: int, width: int, bits: int) -> None:
+@given(
+    st.integers(-(2**40), 2**40), st.integers(0, 2**40), st.integers(1, 20),
+    st.sampled_from((1, 2, 8)),
+)  # fmt: skip
+def test_round_shift_rounds_halves_up_and_stays_inside(
+    lo: int, width: int, bits: int, step: int
+) -> None:
     op = ops.RoundShift(name="y", inputs=("x",), bits=bits)
-    proved = op.infer((Type((3,), dom.integers(lo, lo + width)),), {}).domain
-    x = np.array([lo, lo + width // 2, lo + width])
+    proved = op.infer((Type((3,), dom.grid(Fraction(step), lo, lo + width)),), {}).domain
+    x = step * np.array([lo, lo + width // 2, lo + width])
     y = apply(op, (x,), {}, lead=0)
     assert y.tolist() == [math.floor(Fraction(int(v), 2**bits) + Fraction(1, 2)) for v in x]
     assert proved == dom.integers(int(y[0]), int(y[2]))
+
+
+@given(st.integers(2, 9), st.integers(-9, 0), st.integers(1, 9), st.integers(0, 99))
+def test_a_bias_on_a_coarse_grid_stays_inside(step: int, lo: int, hi: int, seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    weights = {"w": dice.integers(-9, 10, (4, 3)), "b": dice.integers(-99, 100, 4)}
+    op = ops.Linear(name="y", inputs=("x",), weight="w", bias="b", shift=2)
+    proved = op.infer((Type((3,), dom.grid(Fraction(step), lo, hi)),), weights).domain
+    x = step * dice.integers(lo, hi + 1, (64, 3))
+    assert isinstance(proved, dom.Grid)
+    assert proved.minimum <= apply(op, (x,), weights, lead=1).min()
+    assert apply(op, (x,), weights, lead=1).max() <= proved.maximum
 
 
 def test_a_thermometer_sums_to_its_count() -> None:

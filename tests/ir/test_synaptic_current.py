@@ -31,6 +31,17 @@ def current(**fields: Any) -> IntegerCurrent:
     return IntegerCurrent(**{"name": "i", "inputs": ("x",), "shift": 6, "steps": 4, **fields})
 
 
+@given(st.integers(0, 4096), st.integers(1, 6), st.integers(-9, 0), st.integers(1, 9))
+def test_counts_of_a_coarse_grid_are_shifted_by_what_they_are_worth(
+    decay: int, step: int, lo: int, hi: int
+) -> None:
+    """As behind weights whose lowest bits are all zero."""
+    op = current(decay=decay)
+    coarse = Type((3,), dom.grid(Fraction(step), lo, hi))
+    whole = Type((3,), dom.integers(step * lo, step * hi))
+    assert op.infer((coarse,), {}) == op.infer((whole,), {})
+
+
 @given(
     st.integers(0, 4096), st.integers(0, 8), st.integers(1, 9), st.integers(-300, 300),
     st.integers(0, 400), st.integers(0, 2**32),

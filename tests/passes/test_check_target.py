@@ -184,6 +184,20 @@ def test_currents_fit_their_register_in_the_unit_of_the_potential() -> None:
         assert messages(graph, dataclasses.replace(chip, arithmetic=narrow)) == [wanted][:found]
 
 
+def test_the_shift_of_a_layer_counts_in_its_currents() -> None:
+    chip, graph = load_target("loihi2"), network(shift=3)
+    shifted = dataclasses.replace(graph["l"], shift=2, bias=None)  # type: ignore[call-arg]
+    graph = graph.replace([shifted if op.name == "l" else op for op in graph.ops])
+    narrow = dataclasses.replace(
+        chip.arithmetic, current_bits=Fact(12, source="a test", unit="bit")
+    )
+    wanted = (
+        "SNN419 `n` gets currents of int[0..1600], 15 bits when shifted by 3; "
+        "the register of loihi2 has 12"
+    )
+    assert messages(graph, dataclasses.replace(chip, arithmetic=narrow)) == [wanted]
+
+
 @given(st.integers(1, 14), st.integers(0, 3), st.integers(-(2**20), 2**20))
 def test_a_bias_fits_if_some_mantissa_and_exponent_make_it(
     mantissa_bits: int, exponent_bits: int, bias: int

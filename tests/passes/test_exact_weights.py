@@ -296,7 +296,7 @@ def test_a_threshold_between_counts_makes_the_unit_as_fine_as_weights_allow(
     one = scale * 2 ** (6 if keep else layer.plan.shift)
     assert abs((layer.plan.threshold.item() - 1) / one - level) <= 33 / one
     if not layer.plan.exact:
-        assert scale == 64 or (level * scale).is_integer()
+        assert scale == 64 or abs(level * scale - round(level * scale)) < 1e-4
 
 
 @pytest.mark.parametrize("keep", [None, 0.3, 0.77])
@@ -332,6 +332,28 @@ def test_weights_wider_than_their_bits_are_kept_where_their_lowest_bits_are_empt
             assert isinstance(op, Conv)
             assert np.array_equal(stored(found.graph, "a.weight").astype(int) << op.shift,
                                   whole * int(factor))  # fmt: skip
+
+
+@pytest.mark.parametrize("keep", [None, 0.8])
+@pytest.mark.parametrize("factor", [1, 8, 32])
+def test_the_proof_of_the_width_counts_the_lowest_bits_that_are_empty(
+    factor: int, keep: float | None
+) -> None:
+    graph = of_signs(keep, 2.0, 4.0 * factor, STEPS)
+    weight = factor * np.abs(counts(np.random.default_rng(16), 8, 16))
+    graph = replace(graph, weights={"a.w": weight.astype(np.float64)})
+    every = np.ones((STEPS, 2, 16))
+    found = quantized(graph, every.swapaxes(0, 1))
+    op, (layer,) = found.graph["a"], found.layers
+    assert isinstance(op, Linear)
+    assert 1 << op.shift == factor
+    values = interpret(found.graph, every)
+    reads = found.graph["n"].inputs[0]
+    reached = np.abs(values[reads].astype(np.int64)).max() << layer.plan.shift
+    assert reached <= layer.plan.bound
+    domain = dom.whole(found.graph.type_of(reads).domain)
+    assert domain is not None
+    assert domain.lo <= values[reads].min() <= values[reads].max() <= domain.hi
 
 
 def test_a_channel_without_weights_takes_part() -> None:

@@ -231,7 +231,7 @@ class _Walk:
             self._refuse(op, message, NETX_BEYOND_FIELDS)
         domain = self._type(neuron.inputs[0]).domain
         shift = 0 if lasting else STOCK_SHIFT + stock.k
-        reach = domain.magnitude << shift if isinstance(domain, Grid) else None
+        reach = int(domain.largest) << shift if isinstance(domain, Grid) else None
         if reach is None or reach >= 1 << POTENTIAL_BITS:
             message = f"its current may reach {reach}, and wraps at {1 << POTENTIAL_BITS}"
             self._refuse(neuron, message, NETX_BEYOND_FIELDS)
