@@ -41,7 +41,6 @@ RULE_MODULES = (
     "snncc.passes.rules_of_quantizing",
     "snncc.passes.rules_of_raising",
     "snncc.passes.rules_of_targets",
-    "snncc.passes.scales",
     "snncc.passes.spike_rules",
 )  # fmt: skip
 

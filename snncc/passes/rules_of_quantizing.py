@@ -1,8 +1,75 @@
-"""What quantizing has to say of integers that it was given."""
+"""The rules about putting floats into integers, with the texts of ``snncc explain``."""
 
 from __future__ import annotations
 
 from snncc.diagnostics.core import Severity, rule
+
+UNQUANTIZABLE = rule(
+    "SNN301",
+    "no-integer-form",
+    Severity.ERROR,
+    """
+    An operation cannot be put into integers.
+
+    Spikes, weighted sums of spikes, residual sums, pools and products of spikes have an exact
+    integer form. A sum of a current and a spike count, a product of two currents, softmax,
+    LayerNorm, and a batch norm or scale that folds into no weight or threshold have none.
+
+    Fails, because the queries are currents:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 8)
+            self.lif = LIF()
+            self.q = nn.Linear(8, 8)
+            self.k = nn.Linear(8, 8)
+            self.q_lif = LIF()
+            self.k_lif = LIF()
+            self.last = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
+            q, k = self.q(s), self.k_lif(self.k(s))
+            return self.last(q @ k.transpose(-2, -1)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi2")
+    ```
+
+    Mended: they go through a neuron:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+    import snncc
+    from snncc.models.neuron import LIF
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(8, 8)
+            self.lif = LIF()
+            self.q = nn.Linear(8, 8)
+            self.k = nn.Linear(8, 8)
+            self.q_lif = LIF()
+            self.k_lif = LIF()
+            self.last = LIF()
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
+            q, k = self.q_lif(self.q(s)), self.k_lif(self.k(s))
+            return self.last(q @ k.transpose(-2, -1)).sum(0)
+
+    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi2")
+    ```
+    """,
+)
 
 ROUNDED_INTEGERS = rule(
     "SNN305",

@@ -14,9 +14,10 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from snncc.diagnostics.core import Diagnostic, Severity, rule
+from snncc.diagnostics.core import Diagnostic
 from snncc.ir.graph import Array, Graph, Op, Shape, Type
 from snncc.ir.ops import (
+    WEIGHTED,
     AvgPool,
     Concat,
     Constant,
@@ -29,73 +30,7 @@ from snncc.ir.ops import (
     Sum,
 )
 from snncc.ir.pad import Pad
-
-UNQUANTIZABLE = rule(
-    "SNN301",
-    "no-integer-form",
-    Severity.ERROR,
-    """
-    An operation cannot be put into integers.
-
-    Spikes, weighted sums of spikes, residual sums, pools and products of spikes have an exact
-    integer form. A sum of a current and a spike count, a product of two currents, softmax,
-    LayerNorm, and a batch norm or scale that folds into no weight or threshold have none.
-
-    Fails, because the queries are currents:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 8)
-            self.lif = LIF()
-            self.q = nn.Linear(8, 8)
-            self.k = nn.Linear(8, 8)
-            self.q_lif = LIF()
-            self.k_lif = LIF()
-            self.last = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
-            q, k = self.q(s), self.k_lif(self.k(s))
-            return self.last(q @ k.transpose(-2, -1)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi2")
-    ```
-
-    Mended: they go through a neuron:
-
-    ```python
-    import torch
-    from torch import Tensor, nn
-    import snncc
-    from snncc.models.neuron import LIF
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Linear(8, 8)
-            self.lif = LIF()
-            self.q = nn.Linear(8, 8)
-            self.k = nn.Linear(8, 8)
-            self.q_lif = LIF()
-            self.k_lif = LIF()
-            self.last = LIF()
-
-        def forward(self, x: Tensor) -> Tensor:
-            s = self.lif(self.stem(x.expand(4, -1, -1, -1)))  # [T, B, N, C]
-            q, k = self.q_lif(self.q(s)), self.k_lif(self.k(s))
-            return self.last(q @ k.transpose(-2, -1)).sum(0)
-
-    result = snncc.compile(Model(), torch.zeros(2, 3, 8), target="loihi2")
-    ```
-    """,
-)
+from snncc.passes.rules_of_quantizing import UNQUANTIZABLE
 
 
 @dataclass(frozen=True)
@@ -196,7 +131,44 @@ def scale_groups(
         except Unscalable as reason:
             found.append(UNQUANTIZABLE.at(op.source, f"`{op.name}` {reason}", op=op.kind))
             groups.values[op.name] = Fixed(1.0)
-    return groups, tuple(found)
+    return groups, tuple(found) or tuple(_circular(groups))
+
+
+def _circular(groups: ScaleGroups) -> Iterator[Diagnostic]:
+    """Yield the weighted ops that read a current and add to it, directly or through others.
+
+    Products of weights and a current count in its unit, so that it would have to be its own.
+    """
+    reads: dict[str, set[str]] = {}
+    for op in _weighted(groups):
+        root, read = (_group(groups, name) for name in (op.name, op.inputs[0]))
+        if read:
+            reads.setdefault(root, set()).add(read)
+    for op in _weighted(groups):
+        if _group(groups, op.name) in _reached(_group(groups, op.inputs[0]), reads):
+            message = f"`{op.name}` adds to the current that it is made of, with no neuron between"
+            yield UNQUANTIZABLE.at(op.source, message, op=op.kind)
+
+
+def _weighted(groups: ScaleGroups) -> Iterator[Op]:
+    return (op for op in groups.graph.ops if op.kind in WEIGHTED)
+
+
+def _group(groups: ScaleGroups, name: str) -> str:
+    """Return the root of a current's group, nothing for counts."""
+    value = groups.resolved(name)
+    return value.group if isinstance(value, Current) else ""
+
+
+def _reached(root: str, reads: Mapping[str, set[str]]) -> set[str]:
+    """Return a group, and those of whose units its own is made."""
+    found, waiting = set[str](), [root] if root else []
+    while waiting:
+        group = waiting.pop()
+        if group not in found:
+            found.add(group)
+            waiting += reads.get(group, ())
+    return found
 
 
 def _scaled(op: Op, inputs: list[Scaled], groups: ScaleGroups, input_scale: float) -> Scaled:

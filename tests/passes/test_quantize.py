@@ -171,6 +171,27 @@ def test_what_has_no_integer_form_is_named_and_nothing_is_changed() -> None:
     assert result.graph is graph
 
 
+@pytest.mark.parametrize("between", [(), ("b",)], ids=["at once", "behind another layer"])
+def test_a_layer_that_adds_to_the_current_it_reads_has_no_unit(between: tuple[str, ...]) -> None:
+    """``x + W x``, with no neuron between: the weights of W would count in their own unit."""
+    layers = ("a", *between, "c")
+    ops = (
+        Input(name="x", shape=(4,)), Repeat(name="r", inputs=("x",)),
+        *(
+            Linear(name=name, inputs=(read,), weight="w")
+            for name, read in zip(layers, ("r", *layers), strict=False)
+        ),
+        Add(name="s", inputs=("a", "c")), Neuron(name="n", inputs=("s",)),
+        Readout(name="o", inputs=("n",), steps=4), Output(name="y", inputs=("o",)),
+    )  # fmt: skip
+    graph, chip = Graph(ops, {"w": np.eye(4) * 0.3}, "step", 4), load_target("loihi2")
+    result = Quantize(chip.arithmetic, chip.features, Calibration(np.ones((2, 4)))).run(graph)
+    assert [(d.rule.code, d.message) for d in result.diagnostics] == [
+        ("SNN301", f"`{name}` adds to the current that it is made of, with no neuron between")
+        for name in layers[1:]
+    ]
+
+
 def bordered_network(border: Array | None, reads: str = "a") -> Graph:
     """A conv, a border around its currents or around spikes, and a conv that sees the border."""
     weights = {**residual_network().weights, "c.w": np.ones((4, 4, 3, 3)) * 0.3}
