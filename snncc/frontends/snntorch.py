@@ -103,15 +103,17 @@ SYNAPTIC = replace(
 
 
 def _calling(module: Any) -> Calling:
-    if module.init_hidden and not module.output:
-        return replace(CALLING, returns=lambda spikes, *_: spikes)
-    return CALLING
+    return _hidden_or(CALLING, module)
 
 
 def _calling_synaptic(module: Any) -> Calling:
-    if module.init_hidden and not module.output:
-        return replace(SYNAPTIC, returns=lambda spikes, *_: spikes)
-    return SYNAPTIC
+    return _hidden_or(SYNAPTIC, module)
+
+
+def _hidden_or(calling: Calling, module: Any) -> Calling:
+    """Return how a layer is called: one that hides its state returns spikes alone."""
+    hides = module.init_hidden and not module.output
+    return replace(calling, returns=lambda spikes, *_: spikes) if hides else calling
 
 
 ADAPTERS: Mapping[str, Adapter] = {
