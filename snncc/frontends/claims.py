@@ -23,6 +23,10 @@ _LARGEST_WINDOW = 2**16
 _LARGEST_VALUE = 2**27
 """Numbers of a value, for one sample and one time step."""
 _LONGEST_FRACTION = 2**256
+MEANINGLESS = (
+    ValueError, LookupError, TypeError, ArithmeticError, MemoryError, RecursionError,
+)  # fmt: skip
+"""What ops raise in a graph that nobody checked, ``IRError`` among it; all else is our own bug."""
 _WINDOWS = ("kernel", "stride", "padding", "dilation", "levels")
 
 

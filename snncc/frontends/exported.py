@@ -8,6 +8,7 @@ the archive are loaded. None of it is done unless the user trusts the file.
 from __future__ import annotations
 
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from snncc.frontends.prepare import quiet
 from snncc.frontends.readers import Asked
 from snncc.frontends.rules_of_exchange import UNREADABLE_EXCHANGE
 from snncc.frontends.samples import of_samples
+from snncc.frontends.source import is_ours
 from snncc.frontends.torch_export import BATCH, Imported, import_module, import_program
 from snncc.ir.graph import Graph, IRError
 from snncc.ir.ops import Input
@@ -33,6 +35,7 @@ from snncc.ir.ops import Input
 CALLED = "the exported program"
 
 _LONGEST_REASON = 300
+_OF_BUGS = (AssertionError, AttributeError, NameError)
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -49,6 +52,8 @@ def read_exported(path: Path, asked: Asked) -> Model:
     except SnnccError:
         raise
     except Exception as error:
+        if _is_our_bug(error):
+            raise
         raise _unreadable(path, error) from error
     shape = cast(Input, imported.graph.of_kind("input")[0]).shape
     origin = ReadGraph(_of_several(path, imported.graph, shape[0]), CALLED, imported.graph)
@@ -85,9 +90,20 @@ def _loaded(path: Path) -> ExportedProgram:
         raise _unreadable(path, error) from error
 
 
+def _is_our_bug(error: Exception) -> bool:
+    """Whether no program is to blame: our own code asked for what is not there, or denied itself.
+
+    torch raises the same of damaged programs, in its own code.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, _OF_BUGS) and is_ours(frame.f_code.co_filename)
+
+
 def _unreadable(path: Path, error: Exception) -> SnnccError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
-    message = f"`{path}` cannot be read as an exported program: {reason}"
+    kind, (reason, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
+    if " " not in reason:  # a lost key says no more than its name
+        reason = f"{kind}: {reason}" if reason else kind
+    message = f"`{path}` cannot be read as an exported program: {reason[:_LONGEST_REASON]}"
     return fault(UNREADABLE_EXCHANGE, path, message)
 
 

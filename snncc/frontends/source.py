@@ -39,7 +39,7 @@ def innermost(frames: list[tuple[str, int]]) -> tuple[str, int]:
     Other people's packages are second choice; torch and the tracer are never meant.
     """
     frames = [(file, line) for file, line in frames if not _is_machinery(file)]
-    own = [(file, line) for file, line in frames if _is_ours(file) or not _is_installed(file)]
+    own = [(file, line) for file, line in frames if is_ours(file) or not _is_installed(file)]
     for file, line in reversed(own or frames):
         return portable(file), line
     return "", 0
@@ -50,11 +50,12 @@ def _is_machinery(file: str) -> bool:
     path = Path(file)
     model = path.is_relative_to(_OURS / "models") and path != _CONTAINER
     return (
-        (_is_ours(file) and not model) or path.is_relative_to(_TORCH) or file.startswith("<frozen ")
+        (is_ours(file) and not model) or path.is_relative_to(_TORCH) or file.startswith("<frozen ")
     )
 
 
-def _is_ours(file: str) -> bool:
+def is_ours(file: str) -> bool:
+    """Whether a file is one of snncc's own."""
     return Path(file).is_relative_to(_OURS)
 
 
@@ -71,7 +72,7 @@ def portable(file: str) -> str:
     path = Path(file)
     if not path.is_absolute():
         return file
-    if _is_ours(file):
+    if is_ours(file):
         return path.relative_to(_OURS.parent).as_posix()
     for name in _INSTALLED:
         if name in path.parts:

@@ -19,6 +19,8 @@ from snncc.cli.guard import guarded
 from snncc.compiler import Checked, Compiled, check_model, compile_checked
 from snncc.diagnostics.core import SnnccError
 from snncc.execute.executor import Executor
+from snncc.frontends import exported
+from snncc.frontends.build import Builder
 from snncc.frontends.load import from_module, load_model
 from snncc.frontends.prepare import prepared
 from snncc.ir.graph import Array
@@ -226,6 +228,37 @@ def test_an_archive_of_something_else(tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(2)}, path)
     with pytest.raises(SnnccError, match="cannot be read as an exported program") as caught:
         load_model(str(path), trust_pickle=True)
+    assert [d.rule.code for d in caught.value.diagnostics] == ["SNN160"]
+
+
+def test_a_bug_of_ours_is_no_fault_of_the_file(
+    net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(net, tmp_path / "net.pt2", 2)
+    monkeypatch.delattr(Builder, "dynamic")
+    with pytest.raises(AttributeError):
+        load_model(path, trust_pickle=True)
+    assert guarded(["check", path, "--trust-pickle"]) == 101
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("p_w"), "KeyError: 'p_w'"),
+        (AssertionError(), "AssertionError"),
+        (AttributeError("no such thing"), "no such thing"),
+    ],
+)
+def test_what_others_raise_of_a_program_is_told(
+    error: Exception, said: str, net: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    path = saved(net, tmp_path / "net.pt2", 2)
+    monkeypatch.setattr(exported, "import_program", fail)
+    with pytest.raises(SnnccError, match=f"as an exported program: {said}$") as caught:
+        load_model(path, trust_pickle=True)
     assert [d.rule.code for d in caught.value.diagnostics] == ["SNN160"]
 
 

@@ -29,7 +29,7 @@ from snncc.backends.onnx.properties import (
 )
 from snncc.backends.onnx.stored import forms_of
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.claims import hold_attributes, hold_types, is_too_long
+from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_too_long
 from snncc.frontends.model import Model, read_model
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
@@ -77,7 +77,7 @@ def _graph(place: Place, proto: ModelProto, said: Mapping[str, str]) -> Graph:
     graph = claimed.replace(claimed.ops, weights)
     try:
         hold_types(graph, stated)
-    except Exception as error:
+    except MEANINGLESS as error:
         raise _refused(place, f"its step graph means nothing: {short(str(error))}") from error
     return graph
 
@@ -142,7 +142,7 @@ def _written_again(
             graph, name=proto.graph.name, unroll=said.get(TIME) == UNROLLED, metadata=facts,
             largest=_ROOM * proto.ByteSize() + _SPARE,
         )  # fmt: skip
-    except Exception as error:
+    except (SnnccError, *MEANINGLESS) as error:
         reason = "; ".join(d.message for d in getattr(error, "diagnostics", ())) or str(error)
         reason = short(reason or type(error).__name__)
         raise _refused(place, f"its step graph cannot be written: {reason}") from error

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.claims import hold_attributes, hold_types, is_too_long
+from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_too_long
 from snncc.frontends.hdf5 import Leaf, Tree, fault
 from snncc.frontends.netx.rules import NOT_NETX
 from snncc.frontends.nir.conventions import MOST_STEPS
@@ -117,14 +117,11 @@ def _parsed(path: Path, text: Leaf | Tree | None, weights: Mapping[str, Array]) 
         if lost:
             raise IRError(f"the weight `{lost[0]}` is missing")
         hold_types(graph, stated)
-    except _UNREADABLE as error:
+    except MEANINGLESS as error:
         raise damaged(path, f"{error}") from None
     if not graph.ops or graph.ops[0].kind != "input" or len(graph.of_kind("input")) != 1:
         raise damaged(path, "it does not begin with its input")
     return graph
-
-
-_UNREADABLE = (IRError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 def _arrays(tree: Tree, prefix: str = "") -> dict[str, Array]:

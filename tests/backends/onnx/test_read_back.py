@@ -398,3 +398,18 @@ def test_a_file_of_another_version(copy: Path) -> None:
     assert dump(graph) == {p.key: p.value for p in model.metadata_props}["snncc.graph.txt"]
     code, message = changed(copy, one_node("name", "other"))
     assert (code, "; snncc 0.0.1 wrote it, this is " in message) == ("SNN165", True)
+
+
+@pytest.mark.parametrize("called", ["hold_types", "write_onnx"])
+@pytest.mark.parametrize(
+    ("error", "told"), [(AttributeError, False), (AssertionError, False), (MemoryError, True)]
+)
+def test_a_bug_of_ours_is_no_fault_of_the_file(
+    called: str, error: type[Exception], told: bool, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"snncc.backends.onnx.read_back.{called}", fail)
+    with pytest.raises(SnnccError if told else error):
+        loaded(copy)
