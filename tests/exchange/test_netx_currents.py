@@ -10,11 +10,16 @@ import h5py
 import numpy as np
 import pytest
 
-from snncc.compiler import compile_model
+from snncc.backends.netx.write import write_netx
+from snncc.compiler import Compiled, compile_model
+from snncc.diagnostics.core import SnnccError
 from snncc.frontends import hdf5, hdf5_child
 from snncc.frontends.load import load_model
-from snncc.ir.graph import Array, Graph
+from snncc.ir import domain as dom
+from snncc.ir import ops
+from snncc.ir.graph import Array, Graph, Op
 from snncc.ir.interpret import interpret
+from snncc.ir.synaptic_current import IntegerCurrent
 from snncc.targets.load import load_target
 
 STEPS = 4
@@ -108,14 +113,127 @@ def test_lava_dl_computes_the_same_spikes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(spikes.reshape(found.shape), found)
 
 
-def test_a_biased_current_compiles(tmp_path: Path) -> None:
+def compiled(path: Path, target: str = "loihi2") -> Compiled:
+    model = load_model(str(path), settings={"T": str(STEPS), "input": "events"})
+    shown = RANDOM.integers(0, 2, (4, STEPS, *model.input_shape[-1:])).astype(np.float32)
+    return compile_model(model, target=load_target(target), calibration=shown)
+
+
+def fields(file: Any) -> dict[str, Array]:
+    """Return the numbers of the first layer and of its neurons."""
+    layer = file["layer/1"]
+    found = {name: layer[name][()] for name in ("weight", "bias", "shape")}
+    return {**found, **{n: layer["neuron"][n][()] for n in ("iDecay", "vDecay", "vThMant")}}
+
+
+def test_a_biased_current_compiles_and_is_written_again_as_it_was(tmp_path: Path) -> None:
     weight = RANDOM.integers(-20, 30, (6, 8))
     path = written(tmp_path / "a.net", 30, weight, np.array([9, -8, 7, 6, -5, 4]))
-    model = load_model(str(path), settings={"T": str(STEPS), "input": "image"})
-    images = RANDOM.random((16, 8)).astype(np.float32)
-    compiled = compile_model(model, target=load_target("loihi2"), calibration=images)
-    assert compiled.agreement.equal
-    assert [op.kind for op in compiled.integer.of_kind("integer_current")] == ["integer_current"]
+    found = compiled(path)
+    assert found.agreement.equal
+    assert [op.kind for op in found.integer.of_kind("integer_current")] == ["integer_current"]
+    write_netx(found.integer, tmp_path / "b.net")
+    with h5py.File(path) as before, h5py.File(tmp_path / "b.net") as after:
+        wanted, written_again = fields(before), fields(after)
+    for name, numbers in wanted.items():
+        np.testing.assert_array_equal(written_again[name], numbers)
+    again = load_model(str(tmp_path / "b.net"))
+    x = RANDOM.integers(0, 2, (STEPS, 20, 8)).astype(float)
+    spikes = interpret(again.origin.graph(), x)[again.origin.graph().of_kind("neuron")[0].name]
+    values = interpret(found.integer, x)
+    np.testing.assert_array_equal(spikes, values[found.integer.of_kind("integer_neuron")[0].name])
+
+
+def biased() -> Graph:
+    """A convolution and a row whose currents last, with a bias behind each."""
+    weights = {
+        "c.w": RANDOM.integers(-99, 99, (3, 2, 3, 3)).astype(np.int8),
+        "i.b": 64 * np.array([90, -80, 70]).reshape(3, 1, 1), "n.t": np.array(64 * 150 + 1),
+        "f.w": RANDOM.integers(-99, 99, (5, 27)).astype(np.int8),
+        "j.b": 64 * np.array([10, 20, 30, 40, -50]), "o.t": np.array(64 * 300 + 1),
+    }  # fmt: skip
+    lasts: dict[str, Any] = {"decay": 1500, "steps": STEPS}
+    fires: dict[str, Any] = {"decay": 700, "shift": 0}
+    made: tuple[Op, ...] = (
+        ops.Input(name="x", shape=(2, 5, 5), domain=dom.SPIKE, scale=1.0, varies=True),
+        ops.Conv(name="c", inputs=("x",), weight="c.w", stride=(1, 1), padding=(0, 0),
+                 dilation=(1, 1)),
+        IntegerCurrent(name="i", inputs=("c",), shift=6, **lasts),
+        ops.Constant(name="p", value="i.b"),
+        ops.Add(name="a", inputs=("i", "p")),
+        ops.IntegerNeuron(name="n", inputs=("a",), threshold="n.t", **fires),
+        ops.Reshape(name="s", inputs=("n",), shape=(27,)),
+        ops.Linear(name="f", inputs=("s",), weight="f.w"),
+        IntegerCurrent(name="j", inputs=("f",), shift=7, **lasts),
+        ops.Constant(name="q", value="j.b"),
+        ops.Add(name="b", inputs=("q", "j")),
+        ops.IntegerNeuron(name="o", inputs=("b",), threshold="o.t", **fires),
+        ops.Readout(name="r", inputs=("o",), steps=STEPS),
+        ops.Output(name="y", inputs=("r",)),
+    )  # fmt: skip
+    return Graph(made, weights, "step", STEPS)
+
+
+def test_a_bias_behind_a_current_is_written_as_stock_neurons_add_it(tmp_path: Path) -> None:
+    graph = biased()
+    write_netx(graph, tmp_path / "a.net")
+    with h5py.File(tmp_path / "a.net") as file:
+        found = [file[f"layer/{i}/bias"][()].tolist() for i in (1, 2)]
+    assert found == [[90, -80, 70], [10, 20, 30, 40, -50]]
+    x = RANDOM.integers(0, 2, (STEPS, 20, 2, 5, 5)).astype(float)
+    back = load_model(str(tmp_path / "a.net")).origin.graph()
+    read_again, wanted = interpret(back, x), interpret(graph, x)
+    for layer, name in zip(back.of_kind("neuron"), ("n", "o"), strict=True):
+        assert 0.1 < wanted[name].mean() < 0.9
+        np.testing.assert_array_equal(read_again[layer.name], wanted[name])
+
+
+def test_lava_dl_adds_a_bias_behind_a_current(tmp_path: Path) -> None:
+    pytest.importorskip("lava.magma")
+    pytest.importorskip("lava.lib.dl")
+    from snncc.backends.lava.netx import run_netx
+
+    graph = biased()
+    write_netx(graph, tmp_path / "a.net")
+    x = RANDOM.integers(0, 2, (STEPS, 3, 2, 5, 5))
+    values = interpret(graph, x.astype(float))
+    for name, count in (("n", 1), ("o", None)):
+        spikes = run_netx(tmp_path / "a.net", x, STEPS, layers=count, timeout=60)
+        np.testing.assert_array_equal(spikes.reshape(values[name].shape), values[name])
+
+
+def stored(value: Array, name: str = "i.b") -> Callable[[Graph], Graph]:
+    """Return what puts another bias behind a current."""
+    return lambda g: g.replace(g.ops, {**g.weights, name: value})
+
+
+def adds(*inputs: str) -> Callable[[Graph], Graph]:
+    """Return what puts another sum in front of the first neurons."""
+    add = ops.Add(name="a", inputs=inputs)
+    return lambda g: g.replace([add if op.name == "a" else op for op in g.ops])
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (stored(np.full((3, 1, 1), 65)), "SNN181", "its biases are no multiples of 64"),
+        (stored(np.full((3, 1, 1), 64 << 15)), "SNN182", "bias reaches 32768, wanted 16 bits"),
+        (stored(np.full((3, 1, 1), -64 << 15)), "SNN182", "bias reaches 32768, wanted 16 bits"),
+        (stored(64 * np.arange(9).reshape(3, 3)), "SNN181", "its biases differ within a channel"),
+        (stored(np.zeros((2, 5), int), "j.b"), "SNN181", "a sum of two values"),
+        (stored(np.full((3, 1, 1), 1 << 23)), "SNN182", "wraps at 8388608"),
+        (adds("c", "p"), "SNN181", "a sum of two values"),
+        (adds("i", "c"), "SNN181", "a sum of two values"),
+    ],
+)
+def test_a_sum_that_is_no_bias_of_netx_is_refused(
+    change: Callable[[Graph], Graph], code: str, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SnnccError) as refused:
+        write_netx(change(biased()), tmp_path / "a.net")
+    found = [(d.rule.code, d.message) for d in refused.value.diagnostics]
+    assert any(each == code and said in message for each, message in found), found
+    assert not (tmp_path / "a.net").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from snncc.backends.refusals import Refusals
 from snncc.diagnostics.core import Rule
 from snncc.ir.domain import Grid, is_spike
 from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Type
-from snncc.ir.ops import Conv, IntegerNeuron, Linear, MaxPool, Permute, Reshape
+from snncc.ir.ops import Add, Constant, Conv, IntegerNeuron, Linear, MaxPool, Permute, Reshape
 from snncc.ir.synaptic_current import IntegerCurrent
 from snncc.ir.timing import Timing, timings
 
@@ -97,13 +97,17 @@ def spatial(shape: Shape) -> Shape:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A weighted op, the pools in front of it, and the neurons behind."""
+    """A weighted op, the pools in front of it, and the neurons behind.
+
+    ``bias`` is in front of what the neurons keep of their currents, ``behind`` what is added to it.
+    """
 
     op: Conv | Linear
     pools: tuple[MaxPool, ...]
     neuron: IntegerNeuron
     stock: StockNeuron
     bias: Array | None
+    behind: Add | None
     dense: bool
 
 
@@ -148,7 +152,17 @@ class _Walk:
         for op in self.graph.ops:
             if when[op.name] is Timing.SAMPLE or op.kind in _LINE or self._heads(op):
                 continue
-            self._refuse(op, _REASONS.get(op.kind, f"{op.kind} has no netx layer"))
+            readers = self.graph.users[op.name] if isinstance(op, Constant) else [op]
+            if not all(map(self._is_behind, readers)):
+                self._refuse(op, _REASONS.get(op.kind, f"{op.kind} has no netx layer"))
+
+    def _is_behind(self, op: Op) -> bool:
+        """Whether an op adds a stored tensor to a current that lasts: it is a bias."""
+        kept = [name for name in op.inputs if isinstance(self.graph[name], IntegerCurrent)]
+        stored = [name for name in op.inputs if isinstance(self.graph[name], Constant)]
+        if not isinstance(op, Add) or (len(kept), len(stored)) != (1, 1):
+            return False
+        return self._type(op.name).shape == self._type(kept[0]).shape
 
     def _heads(self, op: Op) -> bool:
         """Whether an op only feeds what comes after the last time step."""
@@ -180,9 +194,10 @@ class _Walk:
         weight = cast(Array, self.graph.weights[op.weight]).astype(np.int64) << (op.shift + stock.k)
         bias = cast(Array, self.graph.weights[op.bias]) if op.bias else None
         dense = isinstance(op, Linear) and _fits_dense(weight) and not pools
-        self._check_fields(op, neuron, stock, bias, lasting=keeps is not None)
+        self._check_fields(op, neuron, stock, bias, keeps)
         moved = None if bias is None else bias.astype(np.int64) << stock.k
-        return _Stage(op, pools, neuron, stock, moved, dense)
+        behind = [each for each in between if isinstance(each, Add)]
+        return _Stage(op, pools, neuron, stock, moved, behind[-1] if behind else None, dense)
 
     def _keeps(self, between: list[Op], weighted: Conv | Linear) -> IntegerCurrent | None:
         """Return how the neurons of a stage keep their current, None where they do not."""
@@ -222,16 +237,17 @@ class _Walk:
         neuron: IntegerNeuron,
         stock: StockNeuron,
         bias: Array | None,
-        *,
-        lasting: bool,
+        keeps: IntegerCurrent | None,
     ) -> None:
         largest = 0 if bias is None else int(np.abs(bias.astype(np.int64)).max(initial=0))
         if largest << stock.k > _INT16:
             message = f"its bias reaches {largest} << {stock.k}, wanted 16 bits"
             self._refuse(op, message, NETX_BEYOND_FIELDS)
-        domain = self._type(neuron.inputs[0]).domain
-        shift = 0 if lasting else STOCK_SHIFT + stock.k
-        reach = int(domain.largest) << shift if isinstance(domain, Grid) else None
+        kept = [] if keeps is None else [keeps.name]
+        shift = 0 if kept else STOCK_SHIFT + stock.k
+        domains = [self._type(name).domain for name in (*neuron.inputs, *kept)]
+        reaches = [int(each.largest) << shift for each in domains if isinstance(each, Grid)]
+        reach = max(reaches) if len(reaches) == len(domains) else None
         if reach is None or reach >= 1 << POTENTIAL_BITS:
             message = f"its current may reach {reach}, and wraps at {1 << POTENTIAL_BITS}"
             self._refuse(neuron, message, NETX_BEYOND_FIELDS)
@@ -247,12 +263,13 @@ class _Walk:
         weight = cast(Array, self.graph.weights[op.weight]).astype(np.int64) << (op.shift + stock.k)
         shape = self._type(op.name).shape
         vth = _by_channel(stock.vth, self._type(stage.neuron.name).shape)
+        bias = stage.bias if stage.behind is None else self._bias(stage.behind, shape[0])
         if vth is None:
             self._refuse(stage.neuron, "its thresholds differ within a channel")
             return
         form = "dense" if isinstance(op, Linear) else "conv"
         common = {
-            "bias": stage.bias, "vth": vth, "decay": stock.dv, "current_decay": stock.du + 1,
+            "bias": bias, "vth": vth, "decay": stock.dv, "current_decay": stock.du + 1,
             "places": stock.k, "form": form,
         }  # fmt: skip
         if isinstance(op, Linear) and flat:
@@ -260,6 +277,21 @@ class _Walk:
             return
         geometry = self._geometry(op, weight)
         yield Layer(stage.neuron.name, "conv", spatial(shape), **geometry, **common)  # type: ignore[arg-type]
+
+    def _bias(self, behind: Add, channels: int) -> Array | None:
+        """Return what is added behind a current, one number a channel in units of 64."""
+        (stored,) = (self.graph[n] for n in behind.inputs if isinstance(self.graph[n], Constant))
+        added = cast(Array, self.graph.weights[cast(Constant, stored).value]).astype(np.int64)
+        rows = np.broadcast_to(added, self._type(behind.name).shape).reshape(channels, -1)
+        row = rows[:, 0]
+        largest = int(np.abs(row).max()) >> STOCK_SHIFT
+        if np.any(rows != rows[:, :1]):
+            self._refuse(behind, "its biases differ within a channel")
+        elif np.any(row % (1 << STOCK_SHIFT)):
+            self._refuse(behind, f"its biases are no multiples of {1 << STOCK_SHIFT}")
+        elif largest > _INT16:
+            self._refuse(behind, f"its bias reaches {largest}, wanted 16 bits", NETX_BEYOND_FIELDS)
+        return row >> STOCK_SHIFT
 
     def _geometry(self, op: Conv | Linear, weight: Array) -> dict[str, object]:
         if isinstance(op, Conv):
