@@ -54,6 +54,7 @@ class Kept:
 class Group:
     """Members that share units, the stored tensors that they meet, and the bounds of the units.
 
+    ``constants`` have rows as members have.
     ``given`` is the unit of a file of integers; ``least`` the least that thresholds allow;
     ``peak`` the largest weight; ``levels`` the thresholds that are rounded to a count.
     """
@@ -120,7 +121,7 @@ class Group:
             if shift > min(_MOST_SHIFT, most_shift(counts)) and largest:
                 return f"those of `{member.name}` reach {largest}, wanted {self.peak} at most"
             shifts[member.name] = int(shift)
-        if not all(on_grid(constant, unit[0]) for constant in self.constants):
+        if not all(on_grid(rows, unit[:, None]) for rows in self.constants):
             return "a stored tensor that they meet is on no grid of theirs"
         return shifts
 

@@ -209,10 +209,10 @@ class _Builder:
         self._emit(dataclasses.replace(output, scale=f"{op.name}.scale"), scale=unit)
 
     def _constant(self, op: Op) -> None:
-        constant = cast(Constant, op)
-        unit = self.units.of(self.groups.resolved(op.name))
+        constant, scaled = cast(Constant, op), self.groups.resolved(op.name)
         value = cast(Array, self.source.weights[constant.value])
-        counts = np.rint(value / unit).astype(np.int32)
+        axis = scaled.axis if isinstance(scaled, Current) else None
+        counts = np.rint(value / _along(self.units.of(scaled), axis, value.ndim)).astype(np.int32)
         self._emit(dataclasses.replace(constant, value=f"{op.name}.value"), value=counts)
 
     def _pad(self, op: Op) -> None:
@@ -349,9 +349,9 @@ class _Builder:
             decay=plan.decay, shift=plan.shift, reset="soft" if neuron.v_reset is None else "hard",
         )  # fmt: skip
         axis = value.axis if isinstance(value, Current) else None
-        weights = {"threshold": _along(plan.threshold, axis, len(type_.shape))}
+        weights = {"threshold": _along(plan.threshold, axis, len(type_.shape)).astype(np.int32)}
         if plan.unit is not None:
-            weights["unit"] = _along(plan.unit, axis, len(type_.shape))
+            weights["unit"] = _along(plan.unit, axis, len(type_.shape)).astype(np.int32)
         self._emit(integer, **weights)
 
     def _check_integers(self, neuron: Neuron, value: Scaled, plan: NeuronPlan) -> None:
@@ -383,8 +383,8 @@ class _Builder:
 def _along(numbers: Array, axis: int | None, rank: int) -> Array:
     """Lay numbers, one a channel on the last axis, along one axis of a shape of that rank."""
     if axis is None or numbers.shape[-1] == 1:
-        return numbers.astype(np.int32)
-    return numbers.reshape(*numbers.shape, *(1,) * (rank - axis - 1)).astype(np.int32)
+        return numbers
+    return numbers.reshape(*numbers.shape, *(1,) * (rank - axis - 1))
 
 
 def _mean_loss(op: Conv | Linear, lost: Array, means: Array, value: Scaled) -> Array:

@@ -215,10 +215,38 @@ def _joined(op: Op, inputs: list[Scaled], groups: ScaleGroups) -> Scaled:
     first = currents[0]
     for other in currents[1:]:
         groups.unify(first, other)
-    axes = {i.axis for i in currents}
-    lost = isinstance(op, Concat) and op.axis in axes
-    axis = axes.pop() if len(axes) == 1 and not lost else None
+    axis = _shared_axis(op, groups)
     return Current(first.group, first.factor, axis, any(i.lasting for i in inputs))
+
+
+def _shared_axis(op: Op, groups: ScaleGroups) -> int | None:
+    """Return the axis of a result that holds the channels of all currents joined, if one does.
+
+    A stored tensor that nothing else reads keeps its numbers as the current does that it is added
+    to, where it has as many.
+    """
+    types, rank = groups.graph.types, len(groups.graph.type_of(op.name).shape)
+
+    def behind(name: str) -> int:
+        return rank - len(types[name].shape)
+
+    given = {n: v for n in op.inputs if isinstance(v := groups.values[n], Current)}
+    sizes = {
+        (v.axis + behind(n), types[n].shape[v.axis]) for n, v in given.items() if v.axis is not None
+    }
+    if len(sizes) != 1:
+        return None
+    ((axis, size),) = sizes
+    if isinstance(op, Concat):
+        return None if op.axis == axis or None in {v.axis for v in given.values()} else axis
+    for name, value in given.items():
+        if value.axis is None:
+            own, shape = axis - behind(name), types[name].shape
+            alone = groups.graph[name].kind == "constant" and len(groups.graph.users[name]) == 1
+            if not alone or own < 0 or shape[own] != size:
+                return None
+            groups.values[name] = replace(value, axis=own)
+    return axis
 
 
 def _kept(value: Scaled, current_shift: int) -> Scaled:

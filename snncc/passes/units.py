@@ -115,7 +115,7 @@ class Units:
         if wide or not weighted:
             return f"`{wide[0]}` reads currents" if wide else "nothing is multiplied"
         members = [self._member(cast(Conv | Linear, op), root in self._fine) for op in weighted]
-        values = [self._stored(op) for op in made if op.kind == "constant"]
+        values = [self._rows(op, root) for op in made if op.kind == "constant"]
         given = self._given(root, len(members[0].rows))
         if isinstance(given, str):
             return given
@@ -145,6 +145,13 @@ class Units:
         """Return a constant in real units of its group."""
         current = cast(Current, self.groups.resolved(op.name))
         return cast(Array, self.graph.weights[op.weight_names[0]]) / current.factor
+
+    def _rows(self, op: Op, root: str) -> Array:
+        """Return a constant in real units of its group, with a row for each channel or in one."""
+        axis, stored = cast(Current, self.groups.resolved(op.name)).axis, self._stored(op)
+        if axis is None or root not in self._fine:
+            return stored.reshape(1, -1)
+        return np.moveaxis(stored, axis, 0).reshape(stored.shape[axis], -1)
 
     def _given(self, root: str, rows: int) -> Array | str | None:
         """Return the unit of which the grain of a group's neurons is so many places."""
