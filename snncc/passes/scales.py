@@ -94,15 +94,21 @@ class ScaleGroups:
         return replace(value, group=root, factor=value.factor * ratio)
 
     def fix(self, value: Current, scale: float) -> bool:
-        """Give a stored constant the scale of the counts it meets, if it lies on their grid."""
+        """Give stored constants the scale of the counts they meet, if they lie on their grid.
+
+        A group with anything but constants has weights, which have a scale of their own.
+        """
         root, ratio = self.root(value.group)
-        op = self.graph[root]
-        if not isinstance(op, Constant):
-            return False
         unit = scale / (ratio * value.factor)
-        counts = np.asarray(cast(Array, self.graph.weights[op.value])) / unit
-        if not np.array_equal(counts, np.rint(counts)):
-            return False
+        for name in (root, *self.parents):
+            (top, own), op = self.root(name), self.graph[name]
+            if top != root:
+                continue
+            if not isinstance(op, Constant):
+                return False
+            counts = np.asarray(cast(Array, self.graph.weights[op.value])) / (unit * own)
+            if not np.array_equal(counts, np.rint(counts)):
+                return False
         self.fixed[root] = unit
         return True
 
@@ -125,7 +131,7 @@ def scale_groups(
     """
     groups, found = ScaleGroups(graph, current_shift), []
     for op in graph.ops:
-        inputs = [groups.values[name] for name in op.inputs]
+        inputs = [groups.resolved(name) for name in op.inputs]
         try:
             groups.values[op.name] = _scaled(op, inputs, groups, input_scale)
         except Unscalable as reason:

@@ -113,3 +113,43 @@ def test_a_target_with_one_threshold_a_layer_has_one_unit_a_layer() -> None:
     weight = np.array([[1.0, 0.2], [2.0, 0.1], [3.0, 0.7]])
     (layer,) = quantized(network("linear", weight, np.array([0.4, 0.5, 0.6])), "loihi1").layers
     assert layer.scale_low == layer.scale_high
+
+
+def joined(*sums: tuple[str, str, str], **values: Array) -> Graph:
+    """Return spikes `x`, a layer `l`, stored tensors and sums of them; the last fires."""
+    stored = [ops.Constant(name=name, value=f"{name}.v") for name in values]
+    made = (
+        ops.Input(name="x", shape=(3,), varies=True, domain=dom.SPIKE, scale=1.0), *stored,
+        ops.Linear(name="l", inputs=("x",), weight="l.w"),
+        *(ops.Add(name=name, inputs=(one, other)) for name, one, other in sums),
+        ops.Neuron(name="n", inputs=(sums[-1][0],), v_threshold=1.3),
+        ops.Readout(name="o", inputs=("n",), steps=STEPS), ops.Output(name="y", inputs=("o",)),
+    )  # fmt: skip
+    weights = {f"{name}.v": value for name, value in values.items()}
+    layer = np.random.default_rng(3).normal(size=(3, 3))
+    return Graph(made, {**weights, "l.w": layer}, "step", STEPS)
+
+
+HALVES = np.array([0.5, 1.0, 1.5])
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        joined(("a", "k", "l"), ("b", "a", "x"), k=np.ones(3)),
+        joined(("a", "l", "k"), ("b", "a", "x"), k=np.ones(3)),
+        joined(("a", "k", "x"), ("b", "k", "l"), ("c", "a", "b"), k=np.ones(3)),
+        joined(("a", "k", "l"), ("b", "k", "x"), ("c", "a", "b"), k=np.ones(3)),
+        joined(("a", "k", "h"), ("b", "a", "x"), k=np.ones(3), h=HALVES),
+        joined(("a", "h", "k"), ("b", "a", "x"), k=np.ones(3), h=HALVES),
+    ],
+)
+def test_what_is_no_count_of_the_spikes_it_meets_is_refused(graph: Graph) -> None:
+    assert {d.rule.code for d in quantized(graph).found} == {"SNN301"}
+
+
+def test_stored_counts_that_meet_before_spikes_are_counts() -> None:
+    graph = joined(("a", "k", "h"), ("b", "a", "x"), k=np.ones(3), h=2 * HALVES)
+    x = np.random.default_rng(4).integers(0, 2, (STEPS, 9, 3)).astype(float)
+    found = quantized(graph).graph
+    np.testing.assert_array_equal(interpret(found, x)["b"], interpret(graph, x)["b"])
