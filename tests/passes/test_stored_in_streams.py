@@ -109,6 +109,17 @@ def test_what_has_no_channels_of_its_own_keeps_one_unit_a_layer(
     np.testing.assert_array_equal(found.graph.weights["p.value"], np.rint(value / unit))
 
 
+def test_integers_of_a_file_are_lost_where_one_number_meets_every_channel() -> None:
+    graph = network("linear", np.array([[3.0, 1.0], [5.0, 2.0], [7.0, 3.0]]), np.array(4.0))
+    fires: dict[str, Any] = {"tau": None, "decay_input": False, "grain": "n.g", "places": 6}
+    neuron = ops.Neuron(name="n", inputs=("s",), v_threshold=20.0, v_reset=0.0, **fires)
+    made = [neuron if op.name == "n" else op for op in graph.ops]
+    weights = {**graph.weights, "n.g": np.array([1.0, 2.0, 3.0]) / 64}
+    (found,) = quantized(graph.replace(made, weights)).found
+    said = "the thresholds of `n` differ, and what meets there has one unit a layer"
+    assert (found.rule.code, said in found.message) == ("SNN305", True)
+
+
 def test_a_target_with_one_threshold_a_layer_has_one_unit_a_layer() -> None:
     weight = np.array([[1.0, 0.2], [2.0, 0.1], [3.0, 0.7]])
     (layer,) = quantized(network("linear", weight, np.array([0.4, 0.5, 0.6])), "loihi1").layers
