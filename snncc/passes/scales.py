@@ -352,15 +352,20 @@ def made_to_last(graph: Graph) -> frozenset[str]:
 
 
 def per_channel_roots(groups: ScaleGroups) -> frozenset[str]:
-    """Return the roots of the groups whose members keep their channels on one axis of one size."""
+    """Return the roots of the groups whose members keep their channels on one axis of one size.
+
+    An output has a scale for each place of its last axis alone.
+    """
     sizes: dict[str, set[int]] = {}
     for name, value in groups.values.items():
         if isinstance(value, Current):
             found = sizes.setdefault(groups.root(value.group)[0], set())
-            if value.axis is None:
+            shape = groups.graph.type_of(name).shape
+            answer = groups.graph[name].kind == "output" and value.axis != len(shape) - 1
+            if value.axis is None or answer:
                 found.update((-1, -2))
             else:
-                found.add(groups.graph.type_of(name).shape[value.axis])
+                found.add(shape[value.axis])
     return frozenset(root for root, found in sizes.items() if len(found) == 1)
 
 

@@ -8,7 +8,9 @@ import pytest
 from snncc.execute.executor import Executor
 from snncc.execute.measure import run_floats
 from snncc.execute.quality import compare
+from snncc.ir import domain as dom
 from snncc.ir.graph import Array, Graph, Op
+from snncc.ir.interpret import interpret
 from snncc.ir.ops import (
     Add,
     AvgPool,
@@ -234,3 +236,22 @@ def test_a_border_of_spikes_must_be_a_count() -> None:
         result = Quantize(chip.arithmetic, chip.features, Calibration(x)).run(graph)
         assert [d.rule.code for d in result.diagnostics] == ["SNN301"]
         assert "border" in result.diagnostics[0].message
+
+
+@pytest.mark.parametrize("places", [3, 5])
+def test_an_answer_with_its_channels_in_front_has_one_scale(places: int) -> None:
+    rng, shape = np.random.default_rng(0), (2, places, places)
+    made = (
+        Input(name="x", shape=shape, varies=True, domain=dom.SPIKE, scale=1.0),
+        Conv(name="c", inputs=("x",), weight="c.w", stride=(1, 1), padding=(1, 1),
+             dilation=(1, 1)),
+        Readout(name="r", inputs=("c",), steps=4), Output(name="y", inputs=("r",)),
+    )  # fmt: skip
+    weight = rng.normal(size=(3, 2, 3, 3)) * np.array([1, 2, 3]).reshape(3, 1, 1, 1)
+    graph = Graph(made, {"c.w": weight}, "step", 4)
+    chip = load_target("loihi2")
+    calibration = Calibration(np.ones((2, *shape)))
+    found = Quantize(chip.arithmetic, chip.features, calibration).quantize(graph).graph
+    x = rng.integers(0, 2, (4, 6, *shape)).astype(float)
+    before, after = interpret(graph, x)["y"], interpret(found, x)["y"]
+    assert np.abs(before - after).mean() < 0.02 * np.abs(before).mean()
