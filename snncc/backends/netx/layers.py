@@ -262,7 +262,7 @@ class _Walk:
         op, stock = stage.op, stage.stock
         weight = cast(Array, self.graph.weights[op.weight]).astype(np.int64) << (op.shift + stock.k)
         shape = self._type(op.name).shape
-        vth = _by_channel(stock.vth, self._type(stage.neuron.name).shape)
+        vth = _by_channel(stock.vth, self._type(stage.neuron.name).shape, shape[0])
         bias = stage.bias if stage.behind is None else self._bias(stage.behind, shape[0])
         if vth is None:
             self._refuse(stage.neuron, "its thresholds differ within a channel")
@@ -304,10 +304,13 @@ class _Walk:
         return {"weight": weight.reshape(len(weight), *spatial(source))}
 
     def _unflattened(self, name: str) -> Shape:
-        """Return the shape that a row of values had before it was made one."""
+        """Return the shape of the layer that makes a row of values.
+
+        The row may be made in front of its neurons or behind them.
+        """
         op = self.graph[name]
-        while op.kind in ("reshape", "repeat"):
-            op = self.graph[op.inputs[0]]
+        while op.kind in ("reshape", "repeat", "integer_neuron", "integer_current", "add"):
+            op = next(o for n in op.inputs if not isinstance(o := self.graph[n], Constant))
         return self._type(op.name).shape
 
     def _pool(self, pool: MaxPool) -> Layer:
@@ -338,9 +341,12 @@ def _fits_dense(weight: Array) -> bool:
     return bool(_INT8[0] <= weight.min() < 0 < weight.max() <= _INT8[1])
 
 
-def _by_channel(vth: Array, shape: Shape) -> Array | None:
-    """Return one threshold, or one a channel; None where they differ within one."""
-    rows = np.broadcast_to(vth, shape).reshape(shape[0], -1)
+def _by_channel(vth: Array, shape: Shape, channels: int) -> Array | None:
+    """Return one threshold, or one for each of the layer's channels; None where they differ within.
+
+    Neurons behind a flattened convolution lie in one row, channel after channel.
+    """
+    rows = np.broadcast_to(vth, shape).reshape(channels, -1)
     if np.any(rows != rows[:, :1]):
         return None
     row = rows[:, 0]
