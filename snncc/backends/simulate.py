@@ -18,7 +18,7 @@ from snncc.backends.lava.run import LavaRun, Mismatch, run_lava, verify
 from snncc.backends.report.table import count_of, paragraph, table
 from snncc.backends.report.text import accuracy_line
 from snncc.diagnostics.core import SnnccError
-from snncc.execute.accuracy import outputs_of
+from snncc.execute.accuracy import chosen, outputs_of
 from snncc.execute.counts import BATCH, batches
 from snncc.execute.dataset import Dataset
 from snncc.execute.executor import Executor
@@ -106,10 +106,10 @@ def _run_whole(
         ran = run_lava(graph, layout, granularity=granularity, probes=check)
     compared = verify(ran, reference) if check else None
     output = _output_name(graph)
-    integer, answers = (values[output].argmax(axis=-1) for values in (reference, ran.outputs))
+    integer, answers = (chosen(values[output]) for values in (reference, ran.outputs))
     real = None
     if dataset.labels is not None and artefact.floating is not None:
-        real = outputs_of(artefact.floating, dataset.inputs).argmax(axis=-1)
+        real = chosen(outputs_of(artefact.floating, dataset.inputs))
     return Simulation(
         samples=len(dataset),
         time_steps=graph.steps,
@@ -152,7 +152,7 @@ class SimulateJob(Job):
                 values = _executed(executor, part, every_layer=self.check)
                 shard.add(values, interpret(self.graph, part) if self.check else None)
                 if floating is not None:
-                    shard.real.append(floating.run(part).output.argmax(axis=-1))
+                    shard.real.append(chosen(floating.run(part).output))
             return shard.result()
 
         return work
@@ -173,8 +173,8 @@ class _Shard:
     def add(self, values: Mapping[str, Array], reference: Mapping[str, Array] | None) -> None:
         """Take a batch; compare it where there is a reference."""
         output, before = _output_name(self.graph), sum(map(len, self.answers))
-        self.answers.append(values[output].argmax(axis=-1))
-        self.reference.append((reference or values)[output].argmax(axis=-1))
+        self.answers.append(chosen(values[output]))
+        self.reference.append(chosen((reference or values)[output]))
         if reference is None:
             return
         compared = verify(_as_run(self.graph, values), reference)

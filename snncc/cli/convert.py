@@ -54,6 +54,7 @@ def convert(  # noqa: PLR0913 - one for each option
     from snncc.backends.writers import check_writable, write_exchanged, writer_of
 
     writer = writer_of(output)
+    _refuse_itself(model, output)
     given = {name: value for name, value in {"unroll": unroll}.items() if value is not None}
     check_writable(output, writer, given)
     _refuse_idle(model, writer)
@@ -68,6 +69,12 @@ def convert(  # noqa: PLR0913 - one for each option
         write_exchanged(network, output, **given)
     say(f"wrote {output} ({writer.name}, {output.stat().st_size:,} bytes)")
     return EXIT_CLEAN
+
+
+def _refuse_itself(model: str, output: Path) -> None:
+    """Raise ``click.UsageError`` where what is read would be written over."""
+    if output.exists() and Path(model).exists() and output.samefile(model):
+        raise click.UsageError(f"OUT is IN: `{output}` would be written over what is read")
 
 
 def _refuse_idle(model: str, writer: Writer) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snncc.execute.accuracy import chosen
 from snncc.execute.block import Seen
 from snncc.execute.counts import Counter, Counts, batches
 from snncc.execute.excerpts import Excerpt, Excerpts
@@ -73,7 +74,7 @@ def compare(real: FloatRun, integer: Graph, x: Array) -> IntegerRun:
         for name, (low, high) in run.potentials.items():
             highest[name] = max(highest.get(name, 0), -low, high)
     whole = np.concatenate(outputs)
-    same = float((real.outputs.argmax(-1) == whole.argmax(-1)).mean())
+    same = float((chosen(real.outputs) == chosen(whole)).mean())
     layers = {name: compared.layer(name, most) for name, most in highest.items()}
     quality = Quality(len(x), _sqnr_db(real.outputs, whole), same, layers)
     return IntegerRun(whole, counter.counts, quality, excerpts.layers)

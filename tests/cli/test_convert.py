@@ -62,6 +62,16 @@ def test_floats_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert f"wrote {out} (floats, " in capsys.readouterr().err
 
 
+def test_a_file_is_not_written_over_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = tmp_path / "net.flt"
+    here.write_text("mine")
+    assert run(str(here), str(here)) == 2
+    assert "OUT is IN" in capsys.readouterr().err
+    assert here.read_text() == "mine"
+
+
 def test_integers_are_compiled_first(tmp_path: Path) -> None:
     out = tmp_path / "net.int"
     assert run(NET, str(out), "--target", "loihi2", "--unroll", "--allow", "SNN201") == 0

@@ -18,6 +18,9 @@ neurons and 4 time steps, has 1,659."""
 MOST_STEPS = 1024
 """Steps of a loop over time; published networks have 1 to 20."""
 
+MOST_INPUTS = 2 * MOST_STEPS
+"""Inputs of one node: what joins or adds up all time steps reads one of each."""
+
 DEEPEST = 16
 """Functions that call functions, and branches within branches."""
 

@@ -166,6 +166,8 @@ class _Inliner:
             self.count += 1
             if self.count > limits.MOST_NODES:
                 raise self.place.too_large(f"has more than {limits.MOST_NODES:,} nodes")
+            if len(proto.input) > limits.MOST_INPUTS:
+                raise self.place.too_large(f"has a node of {len(proto.input):,} inputs")
             function = self.functions.get((proto.domain, proto.op_type, proto.overload))
             if function is None:
                 yield self._node(proto, names, given, prefix)

@@ -52,6 +52,17 @@ def test_a_file_of_something_else(content: bytes, tmp_path: Path) -> None:
     assert refusal(tmp_path / "net.onnx")[0] == "SNN160"
 
 
+def test_a_node_of_endless_inputs(sound: onnx.ModelProto, tmp_path: Path) -> None:
+    """Each of them would be added to what came before."""
+    node = next(node for node in sound.graph.node if node.op_type == "Add")
+    node.op_type = "Sum"
+    node.input.extend([node.input[0]] * 100_000)
+    (tmp_path / "net.onnx").write_bytes(sound.SerializeToString())
+    code, message = refusal(tmp_path / "net.onnx")
+    assert code == "SNN162"
+    assert "has a node of 100,002 inputs" in message
+
+
 def test_no_file_and_an_empty_one(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.onnx")[0] == "SNN101"
     (tmp_path / "empty.onnx").touch()
