@@ -31,6 +31,7 @@ from snncc.backends.onnx.stored import forms_of
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_too_long
 from snncc.frontends.model import Model, read_model
+from snncc.frontends.nir.conventions import MOST_STEPS
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
 from snncc.frontends.onnx.tensors import read_tensor
@@ -69,7 +70,7 @@ def _graph(place: Place, proto: ModelProto, said: Mapping[str, str]) -> Graph:
         raise _refused(place, "its step graph cannot be shown")
     try:
         claimed, stated = parse_claims(text, {})
-        hold_attributes(claimed, limits.MOST_STEPS)
+        hold_attributes(claimed, MOST_STEPS)
         _hold_written_out(claimed, said)
     except IRError as error:
         raise _refused(place, f"its step graph means nothing: {short(str(error))}") from error

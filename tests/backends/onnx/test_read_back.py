@@ -201,8 +201,8 @@ HUGE = 10**15
     [
         ("= conv(", "= conjure(", "unknown op `conjure`"),
         ("= conv(", "= foreign(", "line 4: Foreign"),
-        ("graph step T3", f"graph step T{HUGE}", "time steps, wanted 1 to 1,024"),
-        ("graph step T3", "graph step T0", "time steps, wanted 1 to 1,024"),
+        ("graph step T3", f"graph step T{HUGE}", "time steps, wanted 1 to 4,096"),
+        ("graph step T3", "graph step T0", "time steps, wanted 1 to 4,096"),
         ("graph step T3", "graph step T2", "the stored tensor `time steps`"),
         ("graph step T3", "graph tensor T3", "of the level tensor"),
         ("shape=(1, 6, 6)", f"shape=(1, {HUGE}, 6)", f"`shape` of `input` is {HUGE}"),
