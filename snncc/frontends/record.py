@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from snncc.frontends.adapters import adapter_of
@@ -36,7 +37,7 @@ def record(module: nn.Module, x: Array) -> Recorded:
     The module stays as it was; states of neurons are those of a fresh copy.
     """
     twin = twin_of(module).double()
-    with torch.no_grad(), _watched(twin) as spikes:
+    with torch.no_grad(), _watched(twin) as spikes, _in_float64():
         result = twin(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)))
     output = next(t for t in _tensors(result))
     in_steps = {path for path, each in twin.named_modules() if _takes_steps(each)}
@@ -44,6 +45,24 @@ def record(module: nn.Module, x: Array) -> Recorded:
         {k: (np.stack(v),) if k in in_steps else tuple(v) for k, v in spikes.items()},
         output.numpy(),
     )
+
+
+class _InFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Computes in float64 what code asks for in float32: `(v > 1).float()`, `torch.zeros(3)`."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator on operands of float64, and give its result as such."""
+        given = {k: torch.float64 if v is torch.float32 else v for k, v in (kwargs or {}).items()}
+        done = func(*tree_map_only(Tensor, _wide, args), **tree_map_only(Tensor, _wide, given))
+        return tree_map_only(Tensor, _wide, done)
+
+
+def _in_float64() -> _InFloat64:
+    return _InFloat64()  # type: ignore[no-untyped-call]
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.double() if value.dtype is torch.float32 else value
 
 
 @contextmanager
