@@ -16,7 +16,7 @@ from snncc.execute.values import Product, Sum, Value, width
 from snncc.ir.domain import Grid, is_integer
 from snncc.ir.graph import Array, Op, Shape
 from snncc.ir.interpret import read_input, write_output
-from snncc.ir.memory import step
+from snncc.ir.memory import all_steps
 from snncc.ir.ops import Conv, Input, IntegerNeuron, Linear, MaxPool, Neuron, Output
 from snncc.ir.semantics import apply, is_integral
 from snncc.ir.synaptic_current import IntegerCurrent, SynapticCurrent
@@ -109,11 +109,7 @@ def _neuron(block: Block, op: Op) -> Value:
 
 def _step_by_step(block: Block, op: Neuron, x: Array) -> Value:
     """Return the spikes of neurons whose leak rounds, as the interpreter computes them."""
-    state, results = None, []
-    for received in np.broadcast_to(x, (block.graph.steps, *x.shape[1:])):
-        result, state = step(op, block.graph, received, state)
-        results.append(result)
-    spikes = np.stack(results)
+    spikes = all_steps(op, block.graph, np.broadcast_to(x, (block.graph.steps, *x.shape[1:])))
     places = tuple(range(2, spikes.ndim))
     active = np.broadcast_to((x != 0).sum(axis=places), spikes.shape[:2])
     block.firing[op.name] = Firing((spikes != 0).sum(axis=places), active)

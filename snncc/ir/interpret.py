@@ -12,7 +12,7 @@ import numpy as np
 
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, IRError, Op
-from snncc.ir.memory import STATEFUL, step
+from snncc.ir.memory import STATEFUL, all_steps, step
 from snncc.ir.ops import Input, Output
 from snncc.ir.semantics import apply
 from snncc.ir.timing import Timing, timings
@@ -105,15 +105,7 @@ def _interpret_tensor(graph: Graph, x: Array) -> dict[str, Array]:
         if op.kind == "input":
             values[op.name] = read_input(cast(Input, op), x)
         elif op.kind in STATEFUL:
-            values[op.name] = _all_steps(op, graph, inputs[0])
+            values[op.name] = all_steps(op, graph, inputs[0])
         else:
             values[op.name] = apply(op, inputs, graph.weights, lead=0)
     return values
-
-
-def _all_steps(op: Op, graph: Graph, x: Array) -> Array:
-    state, results = None, []
-    for current in x:
-        result, state = step(op, graph, current, state)
-        results.append(result)
-    return np.stack(results)

@@ -120,6 +120,15 @@ def step(op: Op, graph: Graph, x: Array, state: Array | None) -> tuple[Array, Ar
     return _STEPS[op.kind](op, graph, x, state)
 
 
+def all_steps(op: Op, graph: Graph, x: Array) -> Array:
+    """Return the results of an op of ``STATEFUL`` over the time steps ``[T, ...]`` of a sample."""
+    state, results = None, []
+    for received in x:
+        result, state = step(op, graph, received, state)
+        results.append(result)
+    return np.stack(results)
+
+
 def _neuron(op: Any, graph: Graph, x: Array, state: Array | None) -> tuple[Array, Array]:
     spikes, _, after = neuron_step(op, x.astype(np.float64), state, grain_of(op, graph))
     return spikes, after
