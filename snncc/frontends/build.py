@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -105,6 +106,7 @@ class Builder:
     bounded: dict[str, Bounded] = field(default_factory=dict)
     signs: dict[str, Dynamic] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _numbers: Counter[str] = field(default_factory=Counter)
     _places: dict[str, int] = field(default_factory=dict)
     _constants: dict[str, Dynamic] = field(default_factory=dict)
     _arrays: dict[int, tuple[Tensor, Weight]] = field(default_factory=dict)
@@ -169,10 +171,12 @@ class Builder:
     def unique(self, wanted: str) -> str:
         """Return the name as it can stand in a graph, with a number where it is taken."""
         stem = _NOT_IN_A_NAME.sub("_", wanted)
-        name, number = stem, 0
+        number = self._numbers[stem]
+        name = f"{stem}_{number}" if number else stem
         while name in self._names:
             number += 1
             name = f"{stem}_{number}"
+        self._numbers[stem] = number
         self._names.add(name)
         return name
 

@@ -5,7 +5,7 @@ TorchScript exports a loop over time as a ``Loop`` with a constant count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -13,6 +13,7 @@ import torch
 
 from snncc.frontends.build import Static
 from snncc.frontends.onnx import limits
+from snncc.frontends.onnx.extents import least_of_loop
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node, body_nodes
 from snncc.frontends.onnx.tensors import read_tensor
@@ -51,6 +52,8 @@ class _Bodies:
         if steps > limits.MOST_STEPS:
             message = f"has a loop of {steps:,} steps, more than {limits.MOST_STEPS:,}"
             raise c.place.too_large(message, node=node.called)
+        if self.depth == 0 and (goes_on is None or self._known(c, goes_on)):
+            self._hold(c, body, steps)
         scanned: list[list[Any]] = [[] for _ in body.output[len(x) - 1 :]]
         for step in range(steps):
             if goes_on is not None and not self._known(c, goes_on):
@@ -68,6 +71,14 @@ class _Bodies:
         return [*carried, *(c.aten("cat", every, 0) for every in scanned)]
 
     @staticmethod
+    def _hold(c: Importer, body: onnx.GraphProto, steps: int) -> None:
+        """Raise ``SnnccError`` for more nodes than are run, before one of them is."""
+        nodes = least_of_loop(c.place, body, steps, c.values)
+        if nodes > limits.MOST_NODES:
+            message = f"has a loop that runs {nodes:,} nodes, more than {limits.MOST_NODES:,}"
+            raise c.place.too_large(message, node=c.node.called)
+
+    @staticmethod
     def _known(c: Importer, condition: Any) -> bool:
         if not isinstance(condition, Static) or condition.tensor.numel() != 1:
             c.refuse("how often it runs depends on values that the network computes")
@@ -77,16 +88,24 @@ class _Bodies:
         """Return the results of a body; what it makes is not seen outside."""
         if self.depth >= limits.DEEPEST:
             raise c.fault_of_file("bodies stand within each other without end")
-        outer, producers = dict(c.values), dict(c.producers)
+        nodes = body_nodes(c.place, body)
+        taken = [each.name for each in (*body.input, *body.initializer)]
+        own = {*taken, *(name for each in nodes for name in each.outputs)} - {""}
+        outer = _taken_out(c.values, own), _taken_out(c.producers, own)
         c.values.update(zip((each.name for each in body.input), given, strict=False))
         for each in body.initializer:
             c.values[each.name] = Static(read_tensor(c.place, each))
-        nodes = body_nodes(c.place, body)
-        for name in (name for each in nodes for name in each.outputs if name):
-            c.values.pop(name, None)
         self.depth += 1
         c.run(self.operators, nodes)
         self.depth -= 1
         results = [c.value(each.name) for each in body.output]
-        c.values, c.producers, c.node = outer, producers, node
+        for held, before in zip((c.values, c.producers), outer, strict=True):
+            _taken_out(held, own)
+            held.update(before)
+        c.values[""], c.node = None, node
         return results
+
+
+def _taken_out(held: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return what stands under some names, which stands there no longer."""
+    return {name: held.pop(name) for name in names if name in held}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 import torch
@@ -60,6 +60,7 @@ class Importer:
         self.uses.update(read_in_bodies(self.nodes))
         self._made_later = {name for node in self.nodes for name in node.outputs if name}
         self.producers: dict[str, Node] = {}
+        self._answered: dict[Hashable, Any] = {}
         self._computed = 0
         self._converted = 0
 
@@ -69,7 +70,8 @@ class Importer:
             self.node = node
             self._converted += 1
             if self._converted > limits.MOST_NODES:
-                raise self.place.too_large(f"runs more than {limits.MOST_NODES:,} nodes")
+                message = f"runs more than {limits.MOST_NODES:,} nodes"
+                raise self.place.too_large(message, node=node.called)
             self.build.at(self.scopes.source(node), owner=True)
             for name, value in zip(node.outputs, self._results(node, converters), strict=False):
                 if name and name in self.values:
@@ -174,7 +176,14 @@ class Importer:
         return alone if wanted == same else x.shape
 
     def _shapes(self, operator: Any, arguments: Mapping[str, Any]) -> Any:
-        """Return the shape of each result, by torch's own rules."""
+        """Return the shape of each result, by torch's own rules, which take a while: asked once."""
+        asked = operator, tuple((key, _signature(value)) for key, value in arguments.items())
+        if asked not in self._answered:
+            self._answered[asked] = self._shapes_by_torch(operator, arguments)
+        return self._answered[asked]
+
+    @staticmethod
+    def _shapes_by_torch(operator: Any, arguments: Mapping[str, Any]) -> Any:
         chooses = operator.overloadpacket is torch.ops.aten.where
         read = {
             key: _mapped(
@@ -246,6 +255,17 @@ def _leaves(values: Iterable[Any]) -> Iterator[Any]:
             yield from _leaves(value)
         else:
             yield value
+
+
+def _signature(value: Any) -> Hashable:
+    """Return all of an argument that tells the shape of a result."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_signature, value))
+    if isinstance(value, Dynamic):
+        return Dynamic, value.shape
+    if isinstance(value, Static):
+        return value.tensor.shape, value.tensor.stride(), value.tensor.dtype
+    return type(value), value
 
 
 def _as_meta(value: Any, *, truth: bool) -> Any:
