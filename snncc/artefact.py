@@ -28,6 +28,7 @@ import safetensors
 from safetensors import numpy as tensor_file
 
 from snncc.diagnostics.core import Rule, Severity, SnnccError, rule
+from snncc.files.kinds import kind_of
 from snncc.ir.graph import Absent, Graph, IRError, Source, Weights
 from snncc.ir.text import dump, parse
 
@@ -294,6 +295,8 @@ def _as_unwritable(path: Path) -> Iterator[None]:
 
 
 def _is_ours(path: Path) -> bool:
+    if kind_of(path / MANIFEST):
+        return False
     try:
         document = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -325,6 +328,8 @@ def _checked_files(path: Path, entries: Mapping[str, Any]) -> Iterator[tuple[str
         with _as_damage(path, name):
             if Path(name).name != name:
                 raise ValueError("its name is a path")
+            if what := kind_of(path / name):
+                raise ValueError(f"it {what}")
             data = (path / name).read_bytes()
             if hashlib.sha256(data).hexdigest() != entry["sha256"]:
                 raise ValueError("its SHA-256 is not the one in the manifest")

@@ -20,6 +20,7 @@ from typing import Any
 from snncc.energy.conventions import Rates
 from snncc.energy.price import SCHEMA
 from snncc.energy.products import Operand, Product, products
+from snncc.files.kinds import kind_of
 from snncc.ir.graph import Graph
 
 _OLD_NAMES = (
@@ -123,6 +124,8 @@ def _few(names: list[str]) -> str:
 
 
 def _rows(path: Path) -> list[tuple[str, object]]:
+    if what := kind_of(path):
+        raise RateError(what)
     try:
         text = path.read_bytes().decode("utf-8-sig")
         rows = list(_of_json(json.loads(text)) if path.suffix == ".json" else _of_csv(text))

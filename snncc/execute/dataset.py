@@ -29,6 +29,8 @@ from snncc.execute.rules_of_data import (
     UNREADABLE_DATA,
     WRONG_SHAPE,
 )
+from snncc.files.archives import OF_DATA, BombError, hold_archive
+from snncc.files.kinds import kind_of
 from snncc.ir.graph import Array, Graph, Shape, Source
 from snncc.ir.io import input_range
 
@@ -122,17 +124,22 @@ def _read(spec: str, shape: Shape, limit: int | None) -> Dataset:
 
 
 def _read_file(path: Path, reader: Callable[[Path], Any]) -> Dataset:
-    if not path.exists():
-        raise _error(UNREADABLE_DATA, str(path), f"`{path}` does not exist")
+    if what := kind_of(path):
+        raise _error(UNREADABLE_DATA, str(path), f"`{path}` {what}")
     try:
+        if zipfile.is_zipfile(path):
+            hold_archive(path, OF_DATA)
         return _as_dataset(reader(path))
+    except BombError as fault:
+        raise _error(UNREADABLE_DATA, str(path), f"`{path}` {fault}") from fault
     except _UNREADABLE as fault:
         reason = next(iter(str(fault).splitlines()), "") or type(fault).__name__
         raise _error(UNREADABLE_DATA, str(path), f"`{path}` cannot be read: {reason}") from fault
 
 
 _UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

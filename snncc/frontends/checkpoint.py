@@ -19,7 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from snncc.diagnostics.core import Rule, SnnccError
+from snncc.files.archives import OF_NETWORKS, UNREADABLE, BombError, hold_archive
+from snncc.files.kinds import kind_of
 from snncc.frontends import rules
+from snncc.frontends.rules_of_exchange import TOO_LARGE
 from snncc.ir.graph import Source
 
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
@@ -88,7 +91,7 @@ def read_checkpoint(
 
 def fault(rule: Rule, path: Path, message: str, hint: str = "") -> SnnccError:
     """Return the error of one finding about a file."""
-    return SnnccError(rule.at(Source(file=path.as_posix(), line=1), message, hint=hint))
+    return SnnccError(rule.at(Source(file=path.as_posix()), message, hint=hint))
 
 
 def some(names: Sequence[str]) -> str:
@@ -100,10 +103,8 @@ def some(names: Sequence[str]) -> str:
 def check_file(path: Path) -> None:
     """Raise ``SnnccError`` where there is no file, an empty one, or one that cannot be opened."""
     try:
-        if path.is_dir():
-            raise fault(rules.MISSING_FILE, path, f"`{path}` is a folder, not a file")
-        if not path.exists():
-            raise fault(rules.MISSING_FILE, path, f"there is no file `{path}`")
+        if what := kind_of(path):
+            raise fault(rules.MISSING_FILE, path, f"`{path}` {what}")
         if path.stat().st_size == 0:
             raise fault(rules.TRUNCATED_CHECKPOINT, path, f"`{path}` is empty")
         with path.open("rb"):
@@ -119,6 +120,7 @@ def _check_format(path: Path) -> None:
     if start.startswith(_ZIP):
         if parts := parts_of(path):
             _check_members(path, parts)
+            hold_unpacked(path)
             return
         size = path.stat().st_size
         message = f"`{path}` ends too early, after {size} bytes: its table of contents is missing"
@@ -136,6 +138,16 @@ def parts_of(path: Path) -> frozenset[str]:
             return frozenset(part for name in archive.namelist() for part in name.split("/"))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return frozenset()
+
+
+def hold_unpacked(path: Path) -> None:
+    """Raise ``SnnccError`` for an archive that unpacks to more than a network takes."""
+    try:
+        hold_archive(path, OF_NETWORKS)
+    except BombError as error:
+        raise fault(TOO_LARGE, path, f"`{path}` {error}") from error
+    except UNREADABLE as error:
+        raise fault(rules.TRUNCATED_CHECKPOINT, path, f"`{path}` is damaged: {error}") from error
 
 
 def _check_members(path: Path, parts: frozenset[str]) -> None:

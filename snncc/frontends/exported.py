@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import rules
-from snncc.frontends.checkpoint import fault, parts_of
+from snncc.frontends.checkpoint import fault, hold_unpacked, parts_of
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.prepare import quiet
 from snncc.frontends.readers import Asked
@@ -35,6 +35,8 @@ from snncc.ir.ops import Input
 CALLED = "the exported program"
 
 _LONGEST_REASON = 300
+_TOLD_NOWHERE = "Please check the warnings above for possible errors."
+"""What torch says of warnings that are not shown."""
 _OF_BUGS = (AssertionError, AttributeError, NameError)
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -75,10 +77,11 @@ def _of_several(path: Path, graph: Graph, samples: int) -> Graph:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ``SnnccError`` for what is no archive; nothing in it is opened."""
+    """Raise ``SnnccError`` for what is no archive, or one of absurd size; nothing in it is run."""
     if not parts_of(path):
         message = f"`{path}` is no exported program, or it ends too early"
         raise fault(UNREADABLE_EXCHANGE, path, message)
+    hold_unpacked(path)
 
 
 def _loaded(path: Path) -> ExportedProgram:
@@ -101,6 +104,7 @@ def _is_our_bug(error: Exception) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> SnnccError:
     kind, (reason, *_) = type(error).__name__, str(error).strip().splitlines() or [""]
+    reason = reason.replace(_TOLD_NOWHERE, "").strip()
     if " " not in reason:  # a lost key says no more than its name
         reason = f"{kind}: {reason}" if reason else kind
     message = f"`{path}` cannot be read as an exported program: {reason[:_LONGEST_REASON]}"

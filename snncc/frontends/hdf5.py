@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snncc.diagnostics.core import Rule, SnnccError
+from snncc.files.kinds import kind_of
 from snncc.frontends.rules_of_files import MISSING_FILE
 from snncc.frontends.rules_of_hdf5 import (
     DAMAGED_HDF5,
@@ -68,8 +69,8 @@ def is_hdf5(path: Path) -> bool:
 
 def read_tree(path: Path) -> Tree:
     """Return everything in an HDF5 file. Raises ``SnnccError``."""
-    if not path.is_file():
-        raise fault(MISSING_FILE, path, f"`{path}` does not exist or is no file")
+    if what := kind_of(path):
+        raise fault(MISSING_FILE, path, f"`{path}` {what}")
     if not is_hdf5(path):
         raise fault(NOT_HDF5, path, f"`{path}` is no HDF5 file: it begins otherwise")
     with tempfile.TemporaryDirectory(prefix="snncc-hdf5-") as folder:

@@ -75,14 +75,39 @@ TOO_LARGE = rule(
     """,
 )
 
+UNKNOWN_VERSION = rule(
+    "SNN168",
+    "unknown-format-version",
+    Severity.ERROR,
+    """
+    The file says that it is of a version of its format that this version of snncc does not know:
+    NIR 0 and 1 are read, and what snncc itself keeps in netx files as `snncc.netx/1`. What a later
+    version means by the same names may be something else, so nothing is guessed. Take a later
+    snncc, or write the file again in a version that is read.
+
+    Fails, for a file that says `version` 2.0:
+
+    ```sh
+    snncc check written-by-nir-2.nir
+    ```
+
+    Mended:
+
+    ```sh
+    pip install --upgrade snncc
+    snncc check written-by-nir-2.nir
+    ```
+    """,
+)
+
 OUTSIDE_DATA = rule(
     "SNN163",
     "data-outside-folder",
     Severity.ERROR,
     """
-    The file says that its weights stand in another file that is not in its own folder: at an
-    absolute path, above the folder, or behind a link. Such a file could make snncc read anything
-    on the machine. Put the data beside the model and name it without a path.
+    The file says that its weights stand in another file that is not within its own folder: at an
+    absolute path, above the folder, or behind a link that leads out of it. Such a file could make
+    snncc read anything on the machine. Put the data beside the model, or in a folder beside it.
 
     Fails, because the weights are said to be in `/etc/passwd`:
 

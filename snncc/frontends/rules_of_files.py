@@ -12,7 +12,8 @@ MISSING_FILE = rule(
     "missing-file",
     Severity.ERROR,
     """
-    The file that was named does not exist, is a folder, or cannot be opened.
+    The file that was named does not exist, is no file (a folder, a named pipe, a device, a link to
+    nothing), or cannot be opened.
 
     Fails, because the name was mistyped:
 

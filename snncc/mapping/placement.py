@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
+from snncc.files.kinds import kind_of
 from snncc.ir.graph import Array, Graph, Source
 from snncc.ir.sites import USUAL_SITES, Sites
 from snncc.mapping.populations import Net, net_of
@@ -149,9 +150,11 @@ def from_document(document: Any, name: str = "placement.json") -> Placement:
 
 def read_placement(path: Path) -> Placement:
     """Return the placement in a JSON file. Raises ``SnnccError`` for one that cannot be used."""
+    if what := kind_of(path):
+        raise _refusal(str(path), what)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as fault:
         raise _refusal(str(path), f"cannot be read as JSON: {fault}") from None
     return from_document(document, str(path))
 

@@ -27,6 +27,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from snncc.files.kinds import kind_of
+
 V_co = TypeVar("V_co", bool, int, float, str, covariant=True)
 
 EVIDENCE = ("measured", "simulated", "vendor", "analytic", "assumed")
@@ -109,6 +111,8 @@ class FactFile:
 
     def __init__(self, path: Path, error: type[FactError]) -> None:
         self.path, self._error = path, error
+        if what := kind_of(path):
+            raise error(str(path), what)
         try:
             text = path.read_bytes().decode("utf-8")
             self.document: dict[str, Any] = tomllib.loads(text)

@@ -147,7 +147,7 @@ def test_bad_rates_are_refused(rows: list[tuple[str, object]], reason: str) -> N
         ("r.csv", "a,b\n1,2\n", "wanted a heading with the columns `path` and `rate`"),
         ("r.csv", "path,rate\n", "holds no rates"),
         ("r.csv", 'path,rate\n"a,1\n', "is neither JSON nor CSV of rates"),
-        ("none.csv", None, "cannot be read: No such file"),
+        ("none.csv", None, "does not exist"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, name: str, text: str | None, reason: str) -> None:

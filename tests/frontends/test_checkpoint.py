@@ -73,7 +73,7 @@ def test_safetensors(tmp_path: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     code, message = refusal(tmp_path / "no.pth")
-    assert (code, message) == ("SNN101", f"there is no file `{tmp_path / 'no.pth'}`")
+    assert (code, message) == ("SNN101", f"`{tmp_path / 'no.pth'}` does not exist")
 
 
 def test_a_folder(tmp_path: Path) -> None:

@@ -302,5 +302,5 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(SnnccError, match="SNN422"):
             read_placement(path)
-    with pytest.raises(SnnccError, match="cannot be read"):
+    with pytest.raises(SnnccError, match="does not exist"):
         read_placement(tmp_path / "none.json")

@@ -23,11 +23,11 @@ import numpy as np
 
 from snncc.backends.netx.layers import Layer, Straight, straight
 from snncc.backends.writers import Network
+from snncc.frontends.netx.own import FORMAT
 from snncc.ir.graph import Array, Graph, IRError
 from snncc.ir.ops import Input
 from snncc.ir.text import dump
 
-FORMAT = "snncc.netx/1"
 _TYPE_BYTES = 10
 
 

@@ -14,7 +14,8 @@ from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_
 from snncc.frontends.hdf5 import Leaf, Tree, fault
 from snncc.frontends.netx.rules import NOT_NETX
 from snncc.frontends.nir.conventions import MOST_STEPS
-from snncc.frontends.nir.file import Node, check_finite, numbers
+from snncc.frontends.nir.file import Node, check_finite, numbers, text
+from snncc.frontends.rules_of_exchange import UNKNOWN_VERSION
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, IRError
 from snncc.ir.ops import Input
@@ -29,6 +30,7 @@ class Form:
     places: int
 
 
+FORMAT = "snncc.netx/1"
 AS_IT_STANDS = Form("", 0)
 _KINDS = ("conv", "dense", "pool")
 _MOST_PLACES = 22
@@ -48,6 +50,12 @@ class Own:
     @staticmethod
     def of(path: Path, tree: Tree, layers: Sequence[Node]) -> Own:
         """Return what the group ``snncc`` holds. Raises ``SnnccError``."""
+        form = text(tree.get("format"))
+        if form != FORMAT:
+            message = (
+                f"`{path}` holds a group `snncc` of the format `{form[:40]}`, wanted `{FORMAT}`"
+            )
+            raise fault(UNKNOWN_VERSION, path, message)
         stored = tree.get("weights")
         weights = _arrays(stored) if isinstance(stored, Mapping) else {}
         check_finite(path, Node("snncc.weights", "head", weights))
@@ -105,13 +113,13 @@ def _is_or(node: Node) -> bool:
     return ones and same and alone and "bias" not in node.fields
 
 
-def _parsed(path: Path, text: Leaf | Tree | None, weights: Mapping[str, Array]) -> Graph:
+def _parsed(path: Path, stored: Leaf | Tree | None, weights: Mapping[str, Array]) -> Graph:
     """Return a step graph, held to what is sane before anything is made of its numbers."""
-    text = text if isinstance(text, str) else ""
-    if is_too_long(text):
-        raise damaged(path, f"a step graph of {len(text):,} characters")
+    written = stored if isinstance(stored, str) else ""
+    if is_too_long(written):
+        raise damaged(path, f"a step graph of {len(written):,} characters")
     try:
-        graph, stated = parse_claims(text, weights)
+        graph, stated = parse_claims(written, weights)
         hold_attributes(graph, MOST_STEPS)
         lost = [name for op in graph.ops for name in op.weight_names if name not in weights]
         if lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +13,12 @@ import numpy as np
 
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends.hdf5 import Leaf, Tree, fault, read_tree
+from snncc.frontends.rules_of_exchange import UNKNOWN_VERSION
 from snncc.frontends.rules_of_files import NOT_FINITE
 from snncc.frontends.rules_of_nir import NOT_NIR, RECURRENT_NIR
 from snncc.ir.graph import Array, Source
 
+_NEWEST = 1
 _SHOWN = 6
 """Nodes of a cycle that a message names."""
 
@@ -46,6 +49,7 @@ class NirFile:
 def read_nodes(path: Path) -> NirFile:
     """Return the nodes of a NIR file. Raises ``SnnccError``."""
     tree = read_tree(path)
+    _check_version(path, text(tree.get("version")))
     top = tree.get("node")
     if not isinstance(top, Mapping) or text(top.get("type")) != "NIRGraph":
         raise fault(NOT_NIR, path, f"`{path}` is no NIR graph: it has no group `node` of that type")
@@ -57,6 +61,14 @@ def read_nodes(path: Path) -> NirFile:
     metadata = top.get("metadata")
     ordered = tuple(linked[name] for name in _order(path, linked))
     return NirFile(path, ordered, metadata if isinstance(metadata, Mapping) else {})
+
+
+def _check_version(path: Path, said: str) -> None:
+    """Raise ``SnnccError`` for a later version of NIR; the first ones wrote none."""
+    major = re.match(r"\d{1,9}", said)
+    if said and (major is None or int(major[0]) > _NEWEST):
+        message = f"`{path}` is of NIR `{said[:20]}`, wanted 0 or {_NEWEST}"
+        raise fault(UNKNOWN_VERSION, path, message)
 
 
 def _flattened(

@@ -80,7 +80,8 @@ class Writer:
         whole = value.size in (1, axes) and bool(np.all(value == np.rint(value)))
         if not whole or value.min() < least or value.max() > _WIDEST:
             found = ", ".join(map(str, value[:4]))
-            wanted = f"wanted {axes} whole numbers of at least {least}"
+            numbers = "one whole number" if axes == 1 else f"{axes} whole numbers"
+            wanted = f"wanted {numbers} from {least:,} to {_WIDEST:,}"
             raise self.fault(self.wrong, node, f"`{name}` is {found}: {wanted}")
         listed = [int(n) for n in value]
         return tuple(listed * axes if len(listed) == 1 else listed)

@@ -91,7 +91,7 @@ class _Bodies:
         nodes = body_nodes(c.place, body)
         taken = [each.name for each in (*body.input, *body.initializer)]
         own = {*taken, *(name for each in nodes for name in each.outputs)} - {""}
-        outer = _taken_out(c.values, own), _taken_out(c.producers, own)
+        values, producers = _taken_out(c.values, own), _taken_out(c.producers, own)
         c.values.update(zip((each.name for each in body.input), given, strict=False))
         for each in body.initializer:
             c.values[each.name] = Static(read_tensor(c.place, each))
@@ -99,9 +99,11 @@ class _Bodies:
         c.run(self.operators, nodes)
         self.depth -= 1
         results = [c.value(each.name) for each in body.output]
-        for held, before in zip((c.values, c.producers), outer, strict=True):
-            _taken_out(held, own)
-            held.update(before)
+        for name in own:
+            c.values.pop(name, None)
+            c.producers.pop(name, None)
+        c.values.update(values)
+        c.producers.update(producers)
         c.values[""], c.node = None, node
         return results
 

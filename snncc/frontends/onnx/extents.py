@@ -52,8 +52,8 @@ def _within(place: Place, node: onnx.NodeProto, known: Known) -> int:
 def _of_branch(
     place: Place, bodies: Mapping[str, onnx.GraphProto], taken: int | None, known: Known
 ) -> int:
-    names = ("then_branch", "else_branch") if taken is None else ()
-    names = names or (("then_branch",) if taken else ("else_branch",))
+    names = ["then_branch"] if taken else ["else_branch"]
+    names = ["then_branch", "else_branch"] if taken is None else names
     found = [bodies[name] for name in names if name in bodies]
     return min((_least(place, each, _inside(known, each)) for each in found), default=0)
 

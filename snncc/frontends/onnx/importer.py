@@ -123,7 +123,7 @@ class Importer:
         """Raise ``SnnccError`` for a node that is in order and cannot be represented."""
         source = self.scopes.source(self.node)
         if not source.file:
-            source = Source(source.module, self.place.path.as_posix(), 1)
+            source = Source(source.module, self.place.path.as_posix())
         raise SnnccError(
             rules.UNSUPPORTED_OP.at(
                 source, f"node `{self.node.called}`: {message}",
@@ -208,10 +208,7 @@ class Importer:
         view = any(each.alias_info for each in operator._schema.returns)  # noqa: SLF001 - it has no public name
         if not view:
             every = shapes if isinstance(shapes, list) else [shapes]
-            self._computed += sum(math.prod(shape) for shape in every)
-            if self._computed > limits.MOST_COMPUTED:
-                message = f"computes more than {limits.MOST_COMPUTED:,} numbers from constants"
-                raise self.place.too_large(message, node=self.node.called)
+            self._hold_computed(sum(math.prod(shape) for shape in every))
 
         def real(value: Any) -> Any:
             if not isinstance(value, Static):
@@ -222,6 +219,18 @@ class Importer:
         with torch.no_grad():
             made = operator(**{key: _mapped(value, real) for key, value in arguments.items()})
         return Static(made) if isinstance(made, Tensor) else [Static(each) for each in made]
+
+    def _hold_computed(self, numbers: int) -> None:
+        """Raise ``SnnccError`` where a file of few numbers has too many more computed of them."""
+        self._computed += numbers
+        if self._computed <= limits.COMPUTED_ANYWAY:
+            return
+        stored = sum(tensor.numel() for _, tensor in self.place.tensors.values())
+        allowed = limits.COMPUTED_ANYWAY + limits.COMPUTED_OF_STORED * stored
+        allowed = min(allowed, limits.MOST_COMPUTED)
+        if self._computed > allowed:
+            message = f"computes more than {allowed:,} numbers from {stored:,} constants"
+            raise self.place.too_large(message, node=self.node.called)
 
     def graph(self, ends: list[str]) -> Graph:
         """Return the graph of what answers; all but the first answer are left out."""

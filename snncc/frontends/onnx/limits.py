@@ -30,8 +30,9 @@ MOST_AXES = 10
 LARGEST_VALUE = 2**31
 """Numbers of a value that the network computes, for one batch."""
 
-MOST_COMPUTED = 2**27
-"""Numbers computed from constants alone, over the whole file: 1 GiB in float64."""
+COMPUTED_ANYWAY, COMPUTED_OF_STORED, MOST_COMPUTED = 2**24, 4, 2**27
+"""Numbers computed from constants alone, over the whole file: so many, and so many for each that is
+stored, at most 1 GiB in float64."""
 
 LONGEST_NAME = 300
 """Characters of a name."""

@@ -40,16 +40,17 @@ class Place:
     """The file that is read; every finding is about it.
 
     ``tensors`` are those that were read so far, by the identity of their message, which is kept
-    beside them.
+    beside them; ``finite`` are those of them whose numbers all are.
     """
 
     path: Path
     tensors: dict[int, tuple[onnx.TensorProto, Any]] = field(default_factory=dict, repr=False)
+    finite: set[int] = field(default_factory=set, repr=False)
     outside: Outside = field(default_factory=Outside, repr=False)
 
     def fault(self, rule: Rule, message: str, hint: str = "", node: str = "") -> SnnccError:
         """Return the error of one finding; ``node`` is where in the graph it is."""
-        source = Source(node[: limits.LONGEST_NAME], self.path.as_posix(), 1)
+        source = Source(node[: limits.LONGEST_NAME], self.path.as_posix())
         return SnnccError(rule.at(source, message, hint=hint))
 
     def damaged(self, reason: str, node: str = "") -> SnnccError:

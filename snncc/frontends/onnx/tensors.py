@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -13,6 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from snncc.diagnostics.core import SnnccError
+from snncc.files.kinds import kind_of
 from snncc.frontends import rules
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
@@ -39,9 +41,11 @@ def read_tensor(place: Place, proto: onnx.TensorProto, *, finite: bool = True) -
     if id(proto) not in place.tensors:
         place.tensors[id(proto)] = proto, _read(place, proto)
     tensor: Tensor = place.tensors[id(proto)][1]
-    if finite and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-        message = f"`{short(proto.name) or 'a constant'}` has numbers that are infinite or none"
-        raise place.fault(rules.NOT_FINITE, message)
+    if finite and id(proto) not in place.finite:
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            message = f"`{short(proto.name) or 'a constant'}` has numbers that are infinite or none"
+            raise place.fault(rules.NOT_FINITE, message)
+        place.finite.add(id(proto))
     return tensor
 
 
@@ -117,27 +121,35 @@ def _outside(place: Place, proto: onnx.TensorProto, count: int, kind: np.dtype[A
 def _hold_taken(place: Place, file: Path, there: int, size: int) -> None:
     """Hold what all tensors together take from other files against what stands in those."""
     outside = place.outside
-    outside.stored[file.name] = there
+    outside.stored[str(file)] = there
     outside.taken += size
     stored = sum(outside.stored.values())
     if outside.taken > min(limits.MOST_OUTSIDE, limits.SHARED * stored):
-        files = ", ".join(f"`{short(name)}`" for name in list(outside.stored)[:3])
+        files = ", ".join(f"`{short(Path(name).name)}`" for name in list(outside.stored)[:3])
         message = f"takes {outside.taken:,} bytes from {files}, where {stored:,} bytes are stored"
         raise place.too_large(message)
 
 
 def _beside(place: Place, location: str, name: str) -> Path:
-    """Return the file of that name in the model's folder: no path, no link."""
-    parts = {PurePosixPath(location).name, PureWindowsPath(location).name}
-    file = place.path.parent / location if parts == {location} else place.path.parent
-    if parts != {location} or location in ("", ".", "..") or "\0" in location:
-        raise _not_beside(place, name, f"at `{short(location)}`, wanted a file beside the model")
-    if file.is_symlink():
-        raise _not_beside(place, name, f"behind the link `{location}`")
-    if not file.is_file():
-        raise place.damaged(f"the data of `{name}` should stand in `{location}`, no file beside it")
+    """Return the file of that name within the model's folder, wherever links lead."""
+    path = PurePosixPath(posixpath.normpath(location))
+    windows = PureWindowsPath(location)
+    astray = path.is_absolute() or ".." in path.parts or windows.drive or "\\" in location
+    if astray or path == PurePosixPath() or "\0" in location:
+        where = f"at `{short(location)}`, wanted a file within the model's folder"
+        raise _not_within(place, name, where)
+    folder = place.path.parent
+    file = folder / path
+    try:
+        inside = file.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle of links
+        inside = False
+    if not inside:
+        raise _not_within(place, name, f"behind a link that leads out of the folder, `{path}`")
+    if what := kind_of(file):
+        raise place.damaged(f"the data of `{name}` should stand in `{path}`, which {what}")
     return file
 
 
-def _not_beside(place: Place, name: str, where: str) -> SnnccError:
+def _not_within(place: Place, name: str, where: str) -> SnnccError:
     return place.fault(OUTSIDE_DATA, f"the data of `{name}` are said to stand {where}")
