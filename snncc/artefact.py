@@ -29,11 +29,13 @@ from safetensors import numpy as tensor_file
 
 from snncc.diagnostics.core import Rule, Severity, SnnccError, rule
 from snncc.files.kinds import kind_of
+from snncc.ir.claims import MEANINGLESS, MOST_STEPS, hold_attributes, hold_types
 from snncc.ir.graph import Absent, Graph, IRError, Source, Weights
-from snncc.ir.text import dump, parse
+from snncc.ir.text import dump, parse, parse_claims
 
 SCHEMA = "snncc.artefact/1"
 MANIFEST = "manifest.json"
+_LONGEST_NAME = 255
 _INTEGER = ("graph.txt", "weights.safetensors")
 _FLOAT = ("float.txt", "float.safetensors")
 
@@ -339,7 +341,16 @@ def _checked_files(path: Path, entries: Mapping[str, Any]) -> Iterator[tuple[str
 def _graph_of(path: Path, files: Mapping[str, bytes], names: tuple[str, str]) -> Graph:
     with _as_damage(path, names[0]):
         weights: Weights = tensor_file.load(files[names[1]])
-        return parse(files[names[0]].decode(), weights)
+        text = files[names[0]].decode()
+        if names is _FLOAT:
+            graph = parse(text, weights)
+        else:
+            graph, stated = parse_claims(text, weights)
+            hold_attributes(graph, MOST_STEPS)
+            hold_types(graph, stated)
+        if not 1 <= graph.steps <= MOST_STEPS:
+            raise ValueError(f"{graph.steps:,} time steps, wanted 1 to {MOST_STEPS:,}")
+        return graph
 
 
 def _documents_in(files: Mapping[str, bytes]) -> list[str]:
@@ -351,7 +362,7 @@ def _document_of(path: Path, name: str, data: bytes) -> Any:
         return json.loads(data) if name.endswith(".json") else data.decode()
 
 
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, RecursionError, safetensors.SafetensorError)
+_DAMAGE = (*MEANINGLESS, OSError, safetensors.SafetensorError)
 
 
 @contextlib.contextmanager
@@ -363,6 +374,7 @@ def _as_damage(path: Path, name: str) -> Iterator[None]:
 
 
 def _damage(path: Path, name: str, reason: str) -> SnnccError:
+    name = name[:_LONGEST_NAME]
     return _error(DAMAGED_ARTEFACT, path / name, f"`{path / name}` is damaged: {reason}")
 
 

@@ -129,12 +129,21 @@ def _read_file(path: Path, reader: Callable[[Path], Any]) -> Dataset:
     try:
         if zipfile.is_zipfile(path):
             hold_archive(path, OF_DATA)
-        return _as_dataset(reader(path))
+        dataset = _as_dataset(reader(path))
+        _hold(path, dataset)
+        return dataset
     except BombError as fault:
         raise _error(UNREADABLE_DATA, str(path), f"`{path}` {fault}") from fault
     except _UNREADABLE as fault:
         reason = next(iter(str(fault).splitlines()), "") or type(fault).__name__
         raise _error(UNREADABLE_DATA, str(path), f"`{path}` cannot be read: {reason}") from fault
+
+
+def _hold(path: Path, dataset: Dataset) -> None:
+    """Raise ``BombError`` for numbers that are shown in far more places than are stored."""
+    size, allowed = dataset.inputs.nbytes, OF_DATA.allowed(path.stat().st_size)
+    if size > allowed:
+        raise BombError(f"holds samples of {size:,} bytes, wanted at most {allowed:,}")
 
 
 _UNREADABLE = (

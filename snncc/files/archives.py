@@ -20,13 +20,17 @@ class Bounds:
     anyway: int
     of_stored: int
 
+    def allowed(self, stored: int) -> int:
+        """Return how many bytes may come of so many."""
+        return self.anyway + self.of_stored * stored
+
 
 OF_NETWORKS = Bounds(32 << 20, 8)
 OF_DATA = Bounds(512 << 20, 100)
 """Events are nearly all zeros, which pack well."""
 MOST_TEXT = 256 << 20
 """Bytes of a member that is parsed as a whole, which takes many times as much."""
-MOST_MEMBERS = 200_000
+MOST_MEMBERS = 50_000
 _DEEPEST = 2
 """Archives in archives: older exported programs keep their weights so."""
 _TEXTS = (".json", ".pkl", ".py", ".txt")
@@ -47,9 +51,8 @@ def hold_archive(path: Path, bounds: Bounds) -> None:
 
     Raises one of ``UNREADABLE`` for a damaged one.
     """
-    allowed = bounds.anyway + bounds.of_stored * path.stat().st_size
     with path.open("rb") as file:
-        _hold(file, allowed, 0)
+        _hold(file, bounds.allowed(path.stat().st_size), 0)
 
 
 def _hold(file: IO[bytes], allowed: int, depth: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ def _select(b: Builder, a: Arguments, out: Shape) -> Value:
 
 
 def _pieces(b: Builder, x: Value, axis: int, widths: list[int]) -> list[Value]:
-    starts = [sum(widths[:i]) for i in range(len(widths))]
+    starts = [0, *accumulate(widths)][:-1]
     return [sliced(b, x, axis, start, start + n) for start, n in zip(starts, widths, strict=True)]
 
 

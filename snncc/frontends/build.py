@@ -191,9 +191,15 @@ def as_weight(tensor: Tensor) -> Weight:
         tensor = tensor.float()
     if tensor.is_meta:
         return Absent(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-    if tensor.numel() > 1 and not any(tensor.stride()):
+    if tensor.numel() > 1 and is_one_number(tensor):
         return np.broadcast_to(tensor[(0,) * tensor.ndim].cpu().numpy(), tuple(tensor.shape))
     return np.array(tensor.cpu().numpy(), order="C")
+
+
+def is_one_number(tensor: Tensor) -> bool:
+    """Whether all places of a tensor are the same place in memory."""
+    axes = zip(tensor.shape, tensor.stride(), strict=True)
+    return not any(step for places, step in axes if places != 1)
 
 
 def number(value: float) -> Static:

@@ -276,6 +276,15 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if not tensors:
         hint = f"weights are looked for under {', '.join(CONTAINERS)}, or bare"
         raise fault(rules.NO_TENSORS, path, f"`{path}` holds no tensors", hint)
+    odd = [n for n, t in tensors.items() if t.layout != torch.strided or t.is_meta]
+    if odd:
+        message = f"{len(odd)} of {len(tensors)} tensors are sparse or have no values: {some(odd)}"
+        raise fault(rules.NOT_A_CHECKPOINT, path, message)
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    allowed = OF_NETWORKS.allowed(path.stat().st_size)
+    if claimed > allowed:  # one number that is shown in many places, say
+        message = f"`{path}` holds tensors of {claimed:,} bytes, wanted at most {allowed:,}"
+        raise fault(TOO_LARGE, path, message)
     bad = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
     if bad:
         message = f"{len(bad)} of {len(tensors)} tensors are not finite: {some(bad)}"

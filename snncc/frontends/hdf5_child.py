@@ -18,10 +18,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-MOST_BYTES = 1 << 30
-"""What all numbers of a file may take in memory."""
+BYTES_ANYWAY, BYTES_OF_STORED, MOST_BYTES = 128 << 20, 16, 1 << 30
+"""What all numbers of a file may take in memory: so much, and so much for each byte of the file."""
 MOST_TEXT = 16 << 20
-MOST_OBJECTS = 50_000
+MOST_OBJECTS, MOST_TEXTS = 20_000, 50_000
+"""Groups and data sets, and texts of one data set: edges of a graph, say."""
 DEEPEST = 32
 
 _PIECE = 1 << 16
@@ -79,6 +80,7 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._size = path.stat().st_size
+        self._allowed = min(MOST_BYTES, BYTES_ANYWAY + BYTES_OF_STORED * self._size)
         self._bytes, self._text, self._objects = 0, 0, 0
 
     def group(self, group: Any, place: str, depth: int) -> dict[str, Any]:
@@ -121,9 +123,9 @@ class _Reader:
         """Count the bytes that a data set takes in memory. Raises ``RefusedError``."""
         self._bytes += math.prod(data.shape) * data.dtype.itemsize
         chunk = math.prod(data.chunks or ()) * data.dtype.itemsize
-        if max(self._bytes, chunk) > MOST_BYTES:
+        if max(self._bytes, chunk) > self._allowed:
             shape = "x".join(map(str, data.shape))
-            message = f"`{place}` claims {shape} values: all may take {MOST_BYTES >> 20} MiB"
+            message = f"`{place}` claims {shape} values: all may take {self._allowed >> 20} MiB"
             raise self._refused("oversized", message)
 
     def _stored(self, data: Any, place: str, layout: int) -> None:
@@ -169,7 +171,7 @@ class _Reader:
         if data.ndim == 0:
             yield data[()]
             return
-        if math.prod(data.shape) > MOST_OBJECTS:
+        if math.prod(data.shape) > MOST_TEXTS:
             raise self._refused("oversized", f"`{data.name}` holds {data.shape} texts")
         rows = max(1, MOST_TEXT // max(1, self._size * math.prod(data.shape[1:])))
         for start in range(0, data.shape[0], rows):

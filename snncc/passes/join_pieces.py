@@ -22,6 +22,9 @@ _NEVER_ONE = (*STATEFUL, "input", "output", "foreign")
 """Kinds of which two are two, even where they are equal."""
 
 
+_MOST_PIECES = 4096
+
+
 @dataclass(frozen=True)
 class JoinPieces(Pass):
     """Replace each slice of a concatenation by its piece, and join pieces that belong together.
@@ -131,7 +134,7 @@ class _Joining:
 
     def _cut_or_joined(self, op: Any, shape: Shape) -> str:
         if op.kind == "concat":
-            found = [piece for name in op.inputs for piece in self._pieces_of(name, op.axis)]
+            found = self._joined(op)
         else:
             found = _between(self._pieces_of(op.inputs[0], op.axis), op.start, op.stop)
         merged = _merged(found)
@@ -149,6 +152,16 @@ class _Joining:
         name = self.put(joined, shape)
         self.pieces[name] = tuple(merged)
         return name
+
+    def _joined(self, op: Any) -> list[Piece]:
+        """Return the pieces of a concatenation, those of its inputs where they are not too many.
+
+        A thousand times a thousand pieces are a few nodes in a file, and no network.
+        """
+        count = sum(len(self.pieces.get(name, "1")) for name in op.inputs)
+        if count > max(_MOST_PIECES, len(op.inputs)):
+            return [(name, 0, self.shape[name][op.axis]) for name in op.inputs]
+        return [piece for name in op.inputs for piece in self._pieces_of(name, op.axis)]
 
     def _pieces_of(self, name: str, axis: int) -> list[Piece]:
         op: Any = self.ops[name]

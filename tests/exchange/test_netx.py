@@ -435,3 +435,15 @@ def test_what_is_wrong_in_a_file_is_said(case: str, tmp_path: Path) -> None:
     with pytest.raises(SnnccError) as refused:
         load_model(str(tmp_path / "b.net"))
     assert [d.rule.code for d in refused.value.diagnostics] == [code]
+
+
+def test_another_format_of_our_own_group_is_refused(tmp_path: Path) -> None:
+    write_netx(flat(), tmp_path / "a.net")
+    for said in ("snncc.netx/99", None):
+        with h5py.File(tmp_path / "a.net", "r+") as file:
+            del file["snncc/format"]
+            if said:
+                file["snncc/format"] = said
+        with pytest.raises(SnnccError, match=f"of the format `{said or ''}`, wanted") as refused:
+            load_model(str(tmp_path / "a.net"))
+        assert refused.value.diagnostics[0].rule.code == "SNN168"

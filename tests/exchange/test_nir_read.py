@@ -314,7 +314,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     ),
     "pool": (
         lambda: nir.AvgPool2d(np.array([2, 2]), np.array([0, 2]), np.array([0, 0])),
-        "SNN174", "`stride` is 0, 2: wanted 2 whole numbers of at least 1",
+        "SNN174", "`stride` is 0, 2: wanted 2 whole numbers from 1 to 1,048,576",
     ),
 }  # fmt: skip
 
@@ -324,6 +324,16 @@ def test_what_has_no_step_form_is_refused(case: str, tmp_path: Path) -> None:
     make, code, reason = REFUSED[case]
     found, message = code_of(line(tmp_path / "a.nir", make()))
     assert (found, reason in message) == (code, True), message
+
+
+@pytest.mark.parametrize("said", ["2.0", "99.0", "two", "9" * 1000])
+def test_versions_that_nobody_knows_are_refused(said: str, tmp_path: Path) -> None:
+    path = line(tmp_path / "a.nir", nir.Linear(np.eye(4)))
+    with h5py.File(path, "r+") as file:
+        del file["version"]
+        file["version"] = said
+    code, message = code_of(path)
+    assert (code, message.endswith(f"is of NIR `{said[:20]}`, wanted 0 or 1")) == ("SNN168", True)
 
 
 def test_values_too_large_to_compute_are_refused(tmp_path: Path) -> None:

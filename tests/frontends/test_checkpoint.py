@@ -213,3 +213,32 @@ def test_trust_does_not_turn_faults_into_tracebacks(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(Payload(tmp_path / "was_run"), protocol=2)[:-20])
     assert refusal(path, trust_pickle=True)[0] in ("SNN102", "SNN103")
     assert not (tmp_path / "was_run").exists()
+
+
+def test_an_archive_that_unpacks_without_end(tmp_path: Path) -> None:
+    torch.save(WEIGHTS, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as sound,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in sound.namelist():
+            more = bytes(64 << 20) if name.endswith("/data/0") else b""
+            bomb.writestr(name, sound.read(name) + more)
+    code, message = refusal(tmp_path / "b.pth")
+    assert code == "SNN162"
+    assert "unpacks to 67," in message
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_one_number_that_is_shown_without_end(trust: bool, tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(1).expand(1 << 40)}, tmp_path / "a.pth")
+    code, message = refusal(tmp_path / "a.pth", trust_pickle=trust)
+    assert code == "SNN162"
+    assert "holds tensors of 4,398,046,511,104 bytes" in message
+
+
+def test_tensors_that_are_not_dense(tmp_path: Path) -> None:
+    for odd in (torch.eye(3).to_sparse(), torch.empty(3, device="meta")):
+        torch.save({"w": odd}, tmp_path / "a.pth")
+        code, message = refusal(tmp_path / "a.pth", trust_pickle=True)
+        assert (code, "sparse or have no values: `w`" in message) == ("SNN102", True)

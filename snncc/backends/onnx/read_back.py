@@ -29,13 +29,12 @@ from snncc.backends.onnx.properties import (
 )
 from snncc.backends.onnx.stored import forms_of
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_too_long
 from snncc.frontends.model import Model, read_model
-from snncc.frontends.nir.conventions import MOST_STEPS
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.proto import Place, short
 from snncc.frontends.onnx.tensors import read_tensor
 from snncc.frontends.rules_of_exchange import NOT_AS_WRITTEN
+from snncc.ir.claims import MEANINGLESS, MOST_STEPS, hold_attributes, hold_types, is_too_long
 from snncc.ir.graph import Array, Graph, IRError, Op
 from snncc.ir.text import parse_claims
 

@@ -23,7 +23,7 @@ def findings_of(checked: Checked, fail_on: Severity = Severity.ERROR, file: str 
     ``file`` is the model as it was named on the command line.
     """
     about_ops = tuple(d for d in checked.diagnostics if _is_finding(d.rule.code, d.rule.severity))
-    notes = tuple(d for d in checked.diagnostics if d not in about_ops)
+    notes = tuple(d for d in checked.diagnostics if not _is_finding(d.rule.code, d.rule.severity))
     facts = {
         "form": checked.form,
         "findings_by_form": _by_form(checked, about_ops),

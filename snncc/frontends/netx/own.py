@@ -10,12 +10,11 @@ from typing import cast
 import numpy as np
 
 from snncc.diagnostics.core import SnnccError
-from snncc.frontends.claims import MEANINGLESS, hold_attributes, hold_types, is_too_long
 from snncc.frontends.hdf5 import Leaf, Tree, fault
 from snncc.frontends.netx.rules import NOT_NETX
-from snncc.frontends.nir.conventions import MOST_STEPS
 from snncc.frontends.nir.file import Node, check_finite, numbers, text
 from snncc.frontends.rules_of_exchange import UNKNOWN_VERSION
+from snncc.ir.claims import MEANINGLESS, MOST_STEPS, hold_attributes, hold_types, is_too_long
 from snncc.ir.domain import Grid
 from snncc.ir.graph import Array, Graph, IRError
 from snncc.ir.ops import Input

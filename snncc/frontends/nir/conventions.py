@@ -1,5 +1,7 @@
 """What a NIR file leaves to its reader: time steps, integration, reset and comparison.
 
+from snncc.ir.claims import MOST_STEPS
+
 NIR writes a neuron as ``tau dv/dt = v_leak - v + r i`` with a jump to ``v_reset``; the frameworks
 compute time steps. Each has its own way from one to the other, its exporter writes ``tau`` and
 ``r`` in its own units, and the file does not say whose it is:
@@ -31,11 +33,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from snncc.ir.claims import MOST_STEPS
+
 Reset: TypeAlias = Literal["hard", "soft", "soft-late"]
 Entry: TypeAlias = Literal["weighed", "whole", "leaked"]
-
-MOST_STEPS = 4096
-"""Time steps that a network may be asked for: every one of them is held in memory."""
 
 
 @dataclass(frozen=True)

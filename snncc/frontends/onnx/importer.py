@@ -208,7 +208,7 @@ class Importer:
         view = any(each.alias_info for each in operator._schema.returns)  # noqa: SLF001 - it has no public name
         if not view:
             every = shapes if isinstance(shapes, list) else [shapes]
-            self._hold_computed(sum(math.prod(shape) for shape in every))
+            self.hold_computed(sum(math.prod(shape) for shape in every))
 
         def real(value: Any) -> Any:
             if not isinstance(value, Static):
@@ -220,7 +220,7 @@ class Importer:
             made = operator(**{key: _mapped(value, real) for key, value in arguments.items()})
         return Static(made) if isinstance(made, Tensor) else [Static(each) for each in made]
 
-    def _hold_computed(self, numbers: int) -> None:
+    def hold_computed(self, numbers: int) -> None:
         """Raise ``SnnccError`` where a file of few numbers has too many more computed of them."""
         self._computed += numbers
         if self._computed <= limits.COMPUTED_ANYWAY:

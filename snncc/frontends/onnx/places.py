@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snncc.frontends.build import Static
+from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
 from snncc.ir.graph import Shape
@@ -36,6 +37,9 @@ def _rows_written(c: Importer, data: Any, index: Any, rows: Any) -> Any:
     if isinstance(data, Static) and c.before is not None:
         data = Static(data.tensor.expand(data.shape[0], *rows.shape[1:]))
     places = c.ints(index, "places")
+    if len(places) > limits.MOST_INPUTS:
+        message = f"writes over {len(places):,} rows, more than {limits.MOST_INPUTS:,}"
+        raise c.place.too_large(message, node=c.node.called)
     shape = (*index.shape[:-1], *data.shape[1:])
     if isinstance(rows, Static) and rows.shape != shape and len(rows.shape) == len(shape):
         rows = Static(folded(rows.tensor, shape).expand(shape))

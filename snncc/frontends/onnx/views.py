@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from snncc.frontends.build import Dynamic, Static, Value
+from snncc.frontends.build import Dynamic, Static, Value, is_one_number
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.places import folded, scatter_nd
@@ -134,6 +134,8 @@ def _concat(c: Importer, node: Node, x: Inputs) -> Any:
 def _split(c: Importer, node: Node, x: Inputs) -> Any:
     axis = node.attributes.get("axis", 0) % len(x[0].shape)
     places, parts = x[0].shape[axis], len(node.outputs)
+    if parts > limits.MOST_INPUTS:
+        raise c.place.too_large(f"has a node of {parts:,} outputs", node=node.called)
     if optional(x, 1) is not None:
         widths = c.ints(x[1], "split")
     else:
@@ -151,7 +153,7 @@ def _slice(c: Importer, node: Node, x: Inputs) -> Any:
     y = x[0]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if step < 1 and isinstance(y, Static) and step:
-            y = _backwards(y, axis, slice(start, end, step))
+            y = _backwards(c, y, axis, slice(start, end, step))
             continue
         if step < 1:
             c.refuse("it takes places backwards")
@@ -160,10 +162,12 @@ def _slice(c: Importer, node: Node, x: Inputs) -> Any:
     return y
 
 
-def _backwards(x: Static, axis: int, places: slice) -> Static:
+def _backwards(c: Importer, x: Static, axis: int, places: slice) -> Static:
     """Return places of a known value from the last to the first; torch has no such slices."""
-    listed = list(range(x.shape[axis]))[places]
-    return Static(x.tensor.index_select(axis, torch.tensor(listed, dtype=torch.int64)))
+    taken = range(x.shape[axis])[places]
+    c.hold_computed(len(taken) * (1 + math.prod(x.shape) // max(x.shape[axis], 1)))
+    index = torch.arange(taken.start, taken.stop, taken.step) if taken else torch.zeros(0)
+    return Static(x.tensor.index_select(axis, index.long()))
 
 
 def _gather(c: Importer, node: Node, x: Inputs) -> Any:
@@ -190,7 +194,10 @@ def _expand(c: Importer, node: Node, x: Inputs) -> Any:
     y = x[0]
     if isinstance(y, Static) and c.before is not None:
         y = Static(folded(y.tensor, tuple(wanted)))
-    return c.aten("expand", y, list(broadcast_shape(y.shape, tuple(wanted))))
+    made = c.aten("expand", y, list(broadcast_shape(y.shape, tuple(wanted))))
+    if isinstance(made, Static) and not is_one_number(made.tensor):
+        c.hold_computed(made.tensor.numel())  # stored as a weight it takes that much
+    return made
 
 
 def _tile(c: Importer, node: Node, x: Inputs) -> Any:

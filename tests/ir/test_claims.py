@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from snncc.frontends import claims
+from snncc.ir import claims, ops
 from snncc.ir import domain as dom
-from snncc.ir import ops
 from snncc.ir.graph import Graph, IRError
 from snncc.ir.synaptic_current import IntegerCurrent
 

@@ -11,6 +11,8 @@ from snncc.ir.graph import Graph, IRError, Type
 from snncc.ir.ops import Input
 
 MOST_OPS = 50_000
+MOST_STEPS = 4096
+"""Time steps that a network may be asked for: every one of them is held in memory."""
 _MOST_AXES = 10
 _LONGEST_TEXT, _LONGEST_LINE = 16 << 20, 256 << 10
 _LONGEST_REASON = 300
