@@ -173,12 +173,13 @@ class Artefact:
 
 def check_destination(path: Path) -> None:
     """Raise ``SnnccError`` where ``write_artefact`` would; worth knowing before a long compile."""
-    if path.is_dir():
-        if any(path.iterdir()) and not _is_ours(path):
-            raise _error(OUTPUT_NOT_OURS, path, f"`{path}` exists and is no artefact of snncc")
-    elif path.exists() or path.is_symlink():
-        raise _error(UNWRITABLE_OUTPUT, path, f"`{path}` is a file, wanted a directory to write")
     with _as_unwritable(path):
+        if path.is_dir():
+            if any(path.iterdir()) and not _is_ours(path):
+                raise _error(OUTPUT_NOT_OURS, path, f"`{path}` exists and is no artefact of snncc")
+        elif path.exists() or path.is_symlink():
+            message = f"`{path}` is a file, wanted a directory to write"
+            raise _error(UNWRITABLE_OUTPUT, path, message)
         parent = next(p for p in (path.resolve().parent, *path.resolve().parents) if p.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             raise PermissionError(13, f"`{parent}` is no directory that can be written to")

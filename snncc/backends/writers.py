@@ -26,6 +26,7 @@ from typing import Any
 
 from snncc.artefact import UNWRITABLE_OUTPUT
 from snncc.diagnostics.core import SnnccError
+from snncc.files.kinds import DANGLING, MISSING, kind_of
 from snncc.frontends.model import Model
 from snncc.frontends.readers import require_package
 from snncc.frontends.rules_of_exchange import NO_WRITER
@@ -89,11 +90,20 @@ def check_writable(path: Path, writer: Writer, options: Mapping[str, Any]) -> No
         message = f"--{foreign[0]} is given, and the format {writer.name} takes {taken}"
         raise _fault(path, message)
     require_package(writer.name, writer.package, writer.install, path)
-    folder = path.resolve().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        reason = "it is a directory" if path.is_dir() else f"`{folder}` cannot be written to"
+    if reason := _obstacle(path):
         message = f"`{path}` cannot be written: {reason}"
         raise SnnccError(UNWRITABLE_OUTPUT.at(Source(file=str(path)), message))
+
+
+def _obstacle(path: Path) -> str:
+    """Return why no file can be written or take the place of what is there; nothing if one can."""
+    what = kind_of(path)
+    if what and what not in (MISSING, DANGLING):
+        return f"it {what}"
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        return f"there is no folder `{folder}`"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"`{folder}` cannot be written to"
 
 
 def write_exchanged(network: Network, path: Path, **options: Any) -> None:

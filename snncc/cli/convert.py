@@ -73,7 +73,11 @@ def convert(  # noqa: PLR0913 - one for each option
 
 def _refuse_itself(model: str, output: Path) -> None:
     """Raise ``click.UsageError`` where what is read would be written over."""
-    if output.exists() and Path(model).exists() and output.samefile(model):
+    try:
+        same = output.samefile(model)
+    except OSError:  # one of them is not there
+        same = False
+    if same:
         raise click.UsageError(f"OUT is IN: `{output}` would be written over what is read")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+MISSING, DANGLING = "does not exist", "is a link to nothing"
 _KINDS = {
     stat.S_IFDIR: "is a folder, not a file",
     stat.S_IFIFO: "is a named pipe, not a file",
@@ -22,7 +23,7 @@ def kind_of(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return "is a link to nothing" if path.is_symlink() else "does not exist"
+        return DANGLING if path.is_symlink() else MISSING
     except (OSError, ValueError) as error:
-        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        return f"leads nowhere: {getattr(error, 'strerror', None) or error}"
     return _KINDS.get(stat.S_IFMT(mode), "" if stat.S_ISREG(mode) else "is no file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,29 @@ def test_a_consistent_forgery_of_the_graph_is_still_refused(tmp_path: Path) -> N
     files["graph.txt"]["sha256"] = module.sha256_of(path / "graph.txt")
     rewrite(path, files=files)
     assert only_error(read_artefact, path) == "SNN141"
+
+
+def test_time_steps_without_end_are_refused(tmp_path: Path) -> None:
+    """Manifest and graph agree with each other: both are a stranger's."""
+    path = tmp_path / "a"
+    write_artefact(path, example())
+    text = (path / "graph.txt").read_text()
+    (path / "graph.txt").write_text(re.sub(r" T\d+ ", " T1000000000 ", text, count=1))
+    files = json.loads((path / "manifest.json").read_text())["files"]
+    files["graph.txt"]["sha256"] = module.sha256_of(path / "graph.txt")
+    rewrite(path, files=files)
+    with pytest.raises(SnnccError, match="time steps, wanted 1 to 4,096"):
+        read_artefact(path)
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    write_artefact(path, example())
+    (path / "graph.txt").unlink()
+    os.mkfifo(path / "graph.txt")
+    with pytest.raises(SnnccError, match="it is a named pipe, not a file"):
+        read_artefact(path)
+
+
+def test_a_name_that_is_too_long_cannot_be_written(tmp_path: Path) -> None:
+    assert only_error(write_artefact, tmp_path / ("x" * 300), example()) == "SNN902"

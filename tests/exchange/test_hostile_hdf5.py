@@ -115,7 +115,7 @@ def empty(file: Any) -> None:
 
 HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "huge": (huge, "SNN172"),
-    "huge, not stored": (huge_plain, "SNN171"),
+    "huge, not stored": (huge_plain, "SNN172"),
     "many": (many_of_them, "SNN172"),
     "zip bomb": (unpacks_to_more, "SNN172"),
     "zip bomb, not shuffled": (unpacks_to_more_unshuffled, "SNN172"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import types
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,13 @@ def test_a_folder_of_images_by_class(tmp_path: Path) -> None:
     assert code_and_message(str(tmp_path))[0] == "SNN131"
     (tmp_path / "cat" / "0.png").write_bytes(b"no image")
     assert code_and_message(str(tmp_path))[0] == "SNN130"
+
+
+def test_bombs_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    torch.save(torch.zeros(1).expand(1 << 34, *SHAPE), tmp_path / "x.pt")
+    code, message = code_and_message(str(tmp_path / "x.pt"))
+    assert (code, "holds samples of" in message) == ("SNN130", True)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("x.npy", bytes(600 << 20))
+    code, message = code_and_message(str(tmp_path / "x.npz"))
+    assert (code, "unpacks to 629,145,600 bytes" in message) == ("SNN130", True)

@@ -28,10 +28,10 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         assert kind_of(tmp_path / "socket") == "is a socket, not a file"
     assert kind_of(tmp_path / "pipe") == "is a named pipe, not a file"
     assert kind_of(tmp_path / "dangling") == "is a link to nothing"
-    assert kind_of(tmp_path / "circle").startswith("cannot be read: ")
+    assert kind_of(tmp_path / "circle").startswith("leads nowhere: ")
     assert kind_of(tmp_path) == "is a folder, not a file"
     assert kind_of(tmp_path / "none") == "does not exist"
-    assert kind_of(tmp_path / "nul\0") == "cannot be read: embedded null byte"
+    assert kind_of(tmp_path / "nul\0") == "leads nowhere: embedded null byte"
     assert kind_of(Path(os.devnull)) == "is a device, not a file"
 
 
