@@ -32,10 +32,11 @@ from snncc.passes.base import Pass, PassError, Result, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
 from snncc.passes.check_target import CheckTarget
+from snncc.passes.fit_widths import fitted
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.merge_linear_chains import Merged, MergeLinearChains
-from snncc.passes.quantize import Calibration, LayerScales, LayerWeights, Quantize, Quantized
+from snncc.passes.quantize import Calibration, LayerScales, LayerWeights, Quantize
 from snncc.passes.rules import SAMPLES_IN_TIME
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.rules_of_merging import CHAIN_LEFT
@@ -245,7 +246,7 @@ def nobody(stage: str) -> None:
     """Watch nothing."""
 
 
-def compile_checked(
+def compile_checked(  # noqa: PLR0913 - the options of the command
     checked: Checked,
     *,
     target: Target,
@@ -254,10 +255,12 @@ def compile_checked(
     multi_level: MultiLevel = "auto",
     sites: Sites = USUAL_SITES,
     watch: Watch = nobody,
+    fit_widths: bool = False,
 ) -> Compiled:
     """Return a checked model in the target's integers; see ``compile_model``.
 
-    What is compiled, and so what has to be spike-driven, is the deployed form.
+    What is compiled, and so what has to be spike-driven, is the deployed form. With ``fit_widths``
+    integers are coarser where only so no input can leave the target's widths.
     """
     if in_integers(checked.graph):
         raise SnnccError(_in_integers(checked))
@@ -270,7 +273,9 @@ def compile_checked(
     real = run_floats(folded.graph, samples)
     watch("quantizing")
     data = Calibration(samples, real.mean_inputs)
-    quantized = _quantized(folded.graph, target, data, weight_bits)
+    quantize = Quantize(target.arithmetic, target.features, data, weight_bits)
+    quantized = fitted(quantize, folded.graph) if fit_widths else quantize.quantize(folded.graph)
+    _refuse_errors(quantized.found)
     integer, unrolled = _unrolled(quantized.graph, target, multi_level)
     limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
@@ -306,15 +311,6 @@ def _within_limits(integer: Graph, target: Target, sites: Sites) -> tuple[Diagno
     limits = CheckTarget(target, sites).run(integer).diagnostics
     _refuse_errors(limits)
     return limits
-
-
-def _quantized(
-    graph: Graph, target: Target, calibration: Calibration, weight_bits: int
-) -> Quantized:
-    quantize = Quantize(target.arithmetic, target.features, calibration, weight_bits)
-    quantized = quantize.quantize(graph)
-    _refuse_errors(quantized.found)
-    return quantized
 
 
 def _most_weights(target: Target, weight_bits: int) -> int | None:

@@ -53,6 +53,7 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     data: Any = None,
     labels: Any = None,
     weight_bits: int = 8,
+    fit_widths: bool = False,
     allow: tuple[str, ...] = (),
     policy: Policy = USUAL,
     encoder: Site = USUAL_SITES.encoder,
@@ -62,9 +63,10 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     """Return a network in the integers of a target; ``example_input`` is a batch of its input.
 
     ``allow`` and ``policy`` let findings pass as for ``check_module``; ``encoder`` and ``head`` run
-    on the ``host`` or the ``chip``. ``data``, ``[N, ...]``, calibrates scales. With ``output`` the
-    artefact is written there, with a report on the data, and with ``labels`` how often it is right.
-    Raises ``SnnccError``, and ``TargetError`` for a target that there is not.
+    on the ``host`` or the ``chip``. ``data``, ``[N, ...]``, calibrates scales. With ``fit_widths``
+    no input can leave the widths of the target. With ``output`` the artefact is written there, with
+    a report on the data, and with ``labels`` how often it is right. Raises ``SnnccError``, and
+    ``TargetError`` for a target that there is not.
     """
     chip, sites = load_target(target), Sites(encoder, head)
     if output is not None:
@@ -75,8 +77,9 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
     samples = None if dataset is None else dataset.inputs
     compiled = compile_checked(
-        checked, target=chip, calibration=samples, weight_bits=weight_bits, sites=sites
-    )
+        checked, target=chip, calibration=samples, weight_bits=weight_bits, sites=sites,
+        fit_widths=fit_widths,
+    )  # fmt: skip
     if output is not None:
         made_of = {"source": {"name": checked.name}}
         write_artefact(Path(output), deploy(compiled, dataset, made_of).artefact)

@@ -12,11 +12,11 @@ from snncc.ir.graph import Op
 class Refusals:
     """The ops that have no form, by rule and reason."""
 
-    _ops: dict[tuple[Rule, str], list[Op]] = field(default_factory=dict)
+    _ops: dict[tuple[Rule, str, str], list[Op]] = field(default_factory=dict)
 
-    def add(self, rule: Rule, op: Op, reason: str) -> None:
-        """Note why an op has no form."""
-        self._ops.setdefault((rule, reason), []).append(op)
+    def add(self, rule: Rule, op: Op, reason: str, hint: str = "") -> None:
+        """Note why an op has no form, and what to do about it."""
+        self._ops.setdefault((rule, reason, hint), []).append(op)
 
     def __bool__(self) -> bool:
         return bool(self._ops)
@@ -26,7 +26,7 @@ class Refusals:
         return SnnccError(*(_finding(*key, ops) for key, ops in self._ops.items()))
 
 
-def _finding(rule: Rule, reason: str, ops: list[Op]) -> Diagnostic:
+def _finding(rule: Rule, reason: str, hint: str, ops: list[Op]) -> Diagnostic:
     others = len({op.name for op in ops}) - 1
     more = f" and {others} more" if others else ""
-    return rule.at(ops[0].source, f"`{ops[0].name}`{more}: {reason}", op=ops[0].kind)
+    return rule.at(ops[0].source, f"`{ops[0].name}`{more}: {reason}", op=ops[0].kind, hint=hint)

@@ -10,8 +10,9 @@ file. A writer is imported when it is first used. To add a format, add a row;
 ``Writer.integers`` says which graph the writer needs: the integer step graph of a compiled network
 (then ``network.integer`` is there), or the float step graph (then ``network.floating`` is).
 ``Writer.options`` are the options of ``snncc convert`` that the writer takes as keywords, where the
-user gave them. ``Writer.back`` is the way back from a file of integers to the graph that was
-written: the readers of floats hand such a file to ``read_back``.
+user gave them. ``Writer.proved`` says that the format holds only integers that no input drives out
+of the target's widths. ``Writer.back`` is the way back from a file of integers to the graph that
+was written: the readers of floats hand such a file to ``read_back``.
 """
 
 from __future__ import annotations
@@ -58,10 +59,13 @@ class Writer:
     install: str = ""
     options: tuple[str, ...] = ()
     back: str = ""
+    proved: bool = False
 
 
 WRITERS: Mapping[str, Writer] = {
-    ".net": Writer("netx", "snncc.backends.netx.write:write", integers=True, package="h5py"),
+    ".net": Writer(
+        "netx", "snncc.backends.netx.write:write", integers=True, package="h5py", proved=True
+    ),
     ".nir": Writer("NIR", "snncc.backends.nir.write:write", integers=False, package="h5py"),
     ".onnx": Writer(
         "ONNX", "snncc.backends.onnx.convert:write", integers=True, package="onnx",

@@ -47,6 +47,10 @@ _STAGES = {
     help="Bits of a weight, its sign among them.",
 )  # fmt: skip
 @click.option(
+    "--fit-widths", is_flag=True,
+    help="Coarser where only so no input can leave the chip's widths.",
+)  # fmt: skip
+@click.option(
     "--encoder", type=click.Choice(["host", "chip"]), default="chip", show_default=True,
     help="Where the layers up to the first neurons run.",
 )  # fmt: skip
@@ -67,6 +71,7 @@ def compile_(  # noqa: PLR0913 - one for each option
     limit: int | None,
     allow: tuple[str, ...],
     weight_bits: int,
+    fit_widths: bool,
     multi_level: MultiLevel,
     encoder: Site,
     head: Site,
@@ -93,7 +98,10 @@ def compile_(  # noqa: PLR0913 - one for each option
     dataset = data_of(data, checked.graph, limit) if data else None
     made_of = provenance(model, data, options, loaded.provenance)
     with stages(_STAGES) as watch:
-        how = {"weight_bits": weight_bits, "multi_level": multi_level, "watch": watch}
+        how = {
+            "weight_bits": weight_bits, "fit_widths": fit_widths, "multi_level": multi_level,
+            "watch": watch,
+        }  # fmt: skip
         deployed = deploy(
             _compiled(checked, chip, dataset, encoder, head, **how), dataset, made_of, watch
         )

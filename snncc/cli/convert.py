@@ -62,6 +62,7 @@ def convert(  # noqa: PLR0913 - one for each option
         network = _compiled_before(Path(model))
     elif writer.integers and target is not None:
         chosen: Any = {"data": data, "limit": limit, "allow": allow, "weight_bits": weight_bits}
+        chosen["fit_widths"] = writer.proved
         network = _compiled_now(model, options, target, **chosen)
     else:
         network = _as_it_is(model, options, writer, allow)
@@ -113,9 +114,9 @@ def _compiled_before(path: Path) -> Network:
     return Network(name or path.name, found.floating, found.integer, target)
 
 
-def _compiled_now(
+def _compiled_now(  # noqa: PLR0913 - the options of the command
     model: str, options: dict[str, Any], target: str, *, data: str | None, limit: int | None,
-    allow: tuple[str, ...], weight_bits: int,
+    allow: tuple[str, ...], weight_bits: int, fit_widths: bool,
 ) -> Network:  # fmt: skip
     from snncc.backends.writers import Network
     from snncc.compiler import check_model, compile_checked
@@ -130,8 +131,9 @@ def _compiled_now(
     samples = dataset.inputs if dataset else None
     with working("compiling"):
         compiled = compile_checked(
-            checked, target=chip, calibration=samples, weight_bits=weight_bits
-        )
+            checked, target=chip, calibration=samples, weight_bits=weight_bits,
+            fit_widths=fit_widths,
+        )  # fmt: skip
     show(*compiled.diagnostics)
     return Network(compiled.name, compiled.checked.graph, compiled.integer, chip.name)
 

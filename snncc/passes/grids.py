@@ -73,16 +73,16 @@ def most_shift(counts: Array) -> int:
     return (bits & -bits).bit_length() - 1 if bits else 0
 
 
-def input_grid(sample: Array) -> tuple[float, int, int]:
-    """Return (scale, largest count, smallest count) for 8-bit input: least squared error.
+def input_grid(sample: Array, bits: int = 8) -> tuple[float, int, int]:
+    """Return (scale, largest count, smallest count) of input in so many bits: least squared error.
 
-    Candidates are the full 8-bit range, the powers of two that cover the sample, and the step of
-    which all of it are multiples; of equals the coarsest power of two, so that 16 grey levels stay
-    16 levels and lose nothing.
+    Candidates are the full range of the bits, the powers of two that cover the sample, and the step
+    of which all of it are multiples; of equals the coarsest power of two, so that 16 grey levels
+    stay 16 levels and lose nothing.
     """
     peak = float(np.abs(sample).max()) or 1.0
     signed = bool((sample < 0).any())
-    top = 127 if signed else 255
+    top = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
     powers = [2.0**-n for n in range(-8, 17) if peak * 2.0**n <= top]
     lost = {s: round(_rounding_error(sample, s) / peak**2, 12) for s in (*powers, peak / top)}
     best = min(lost, key=lambda s: (lost[s], -s))

@@ -232,10 +232,20 @@ def _bound(
     that a soft reset leaves.
     """
     (decay, one), (threshold, left) = leak, reset
-    hi, lo = current.hi << shift, current.lo << shift
-    upper, lower = hi, lo
+    hi = upper = current.hi << shift
     for _ in range(steps - 1):
         kept = min(max(upper, 0), threshold - 1) if neuron.v_reset is not None else max(upper, 0)
         upper = max(hi, hi + kept * (one - decay) // one)
-        lower = min(lo, lo - (-min(lower, left) * (one - decay) // one))
+    lower = lowest_potential(current.lo << shift, leak, steps, left)
     return max(abs(upper), abs(lower), -left)
+
+
+def lowest_potential(lo: int, leak: tuple[int, int], steps: int, left: int = 0) -> int:
+    """Return the least potential that currents of ``lo`` and more can lead to within ``steps``.
+
+    ``leak`` is the decay and what it is a share of, ``left`` the least that a reset leaves.
+    """
+    (decay, one), lower = leak, lo
+    for _ in range(steps - 1):
+        lower = min(lo, lo - (-min(lower, left) * (one - decay) // one))
+    return lower

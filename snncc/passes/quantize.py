@@ -106,6 +106,7 @@ class Quantize(Pass):
     where the target has a threshold for each neuron, else one a layer. Weights that are whole
     multiples of a step already are taken as they are, and so are biases and thresholds that are
     then whole. Thresholds ``tau (v_threshold - v_reset) / scale`` in potential units.
+    ``coarser``: how many times larger the units of neurons have to be; see ``fit_widths``.
     """
 
     name: ClassVar[str] = "quantize"
@@ -116,6 +117,8 @@ class Quantize(Pass):
     features: Features
     calibration: Calibration
     weight_bits: int = 8
+    input_bits: int = 8
+    coarser: Mapping[str, Array] = field(default_factory=dict)
 
     def run(self, graph: Graph) -> Result:
         """Return the integer graph; diagnostics for what has no integer form."""
@@ -138,7 +141,7 @@ class Quantize(Pass):
         entry = cast(Input, graph.of_kind("input")[0])
         if entry.scale is not None and isinstance(entry.domain, Grid):
             return entry.domain, entry.scale
-        scale, hi, lo = input_grid(self.calibration.input_sample)
+        scale, hi, lo = input_grid(self.calibration.input_sample, self.input_bits)
         return Grid(dom.SPIKE.step, lo, hi), scale
 
 
@@ -151,12 +154,9 @@ class _Builder:
         self.options, self.source, self.groups = options, graph, groups
         self.pixels, self.input_scale = pixels, scale
         self.peak = 2 ** (options.weight_bits - 1) - 1
+        by_channel = options.features.per_neuron_threshold.value
         self.units = Units(
-            graph,
-            groups,
-            options.arithmetic,
-            options.features.per_neuron_threshold.value,
-            self.peak,
+            graph, groups, options.arithmetic, by_channel, self.peak, options.coarser
         )
         self.lasting = made_to_last(graph)
         self.ops: list[Op] = []
@@ -310,7 +310,7 @@ class _Builder:
             op.source,
             f"`{op.name}` could reach a {what}, beyond the {limit} of the target's width",
             op=op.kind,
-            hint="verify it on data, or use fewer weight bits",
+            hint="verify it on data, or compile with --fit-widths",
         ))  # fmt: skip
 
     def _avg_pool(self, op: Op) -> None:

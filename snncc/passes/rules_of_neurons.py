@@ -14,7 +14,8 @@ UNPROVED_WIDTH = rule(
 
     The bound is proved from the weights: it assumes that every input with a positive weight fires
     and no other. Real data stays far below; the message gives the bound and the width. A run
-    counts every potential that leaves the width, and a verified run has none.
+    counts every potential that leaves the width, and a verified run has none. With `--fit-widths`
+    the integers are made coarser until no input can leave it.
 
     Fails, because pixels of 8 bits meet weights of 8 bits:
 
@@ -39,7 +40,7 @@ UNPROVED_WIDTH = rule(
     result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2")
     ```
 
-    Mended with coarser weights:
+    Mended with coarser integers:
 
     ```python
     import torch
@@ -59,7 +60,7 @@ UNPROVED_WIDTH = rule(
             s = self.lif(self.stem(x.expand(4, -1, -1)))  # [T, B, C]
             return self.lif1(self.fc(s)).sum(0)
 
-    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", weight_bits=6)
+    result = snncc.compile(Model(), torch.zeros(2, 8), target="loihi2", fit_widths=True)
     ```
     """,
 )

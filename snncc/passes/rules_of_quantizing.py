@@ -98,3 +98,31 @@ ROUNDED_INTEGERS = rule(
     ```
     """,
 )
+
+COARSER_TO_FIT = rule(
+    "SNN306",
+    "coarser-to-fit",
+    Severity.NOTE,
+    """
+    Weights or inputs are coarser than `--weight-bits` and 8 bits of input allow, so that no input
+    can drive a current or a potential out of the target's width.
+
+    lava-dl's currents wrap where they outgrow 24 bits, so a netx file is written only of integers
+    that cannot. A wide layer that reads 8-bit pixels is the usual case: 784 pixels of up to 255
+    reach further than a current can. What is left of the width is shared between the two: the
+    input is read in fewer bits as long as finer weights win more than that loses.
+    `snncc compile --fit-widths` compiles so, too, and reports what it costs in spikes and accuracy.
+
+    Reported, for a perceptron on 784 pixels:
+
+    ```sh
+    snncc convert perceptron.pth model.net --target loihi2 --data mnist.npz
+    ```
+
+    Not reported, for pixels of 16 grey levels:
+
+    ```sh
+    snncc convert perceptron.pth model.net --target loihi2 --data mnist-16-levels.npz
+    ```
+    """,
+)

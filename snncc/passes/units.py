@@ -8,8 +8,9 @@ needs, and gets a negative shift.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import cast
 
 import numpy as np
@@ -47,6 +48,7 @@ PAYLOAD_BITS = 16
 class Units:
     """Chooses units on demand, group by group, as the integer graph is written.
 
+    ``coarser`` says how many times larger units have to be for layers of neurons, see ``Quantize``.
     ``widths`` holds the bits of each current that has been written; the writer fills it. ``kept``
     says, for the root of each group, in which units its weights are whole already, or why not.
     """
@@ -56,6 +58,7 @@ class Units:
     arithmetic: Arithmetic
     by_channel: bool
     peak: int
+    coarser: Mapping[str, Array] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
     kept: dict[str, Kept | str] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
@@ -111,6 +114,8 @@ class Units:
         """Return the units in which a group's weights are whole numbers, or why there are none."""
         made = [self.graph[name] for name in self._makers[root]]
         weighted = [op for op in made if op.kind in WEIGHTED]
+        if self._coarser(root).max() > 1:
+            return "in their unit a potential could leave the target's width"
         wide = [op.name for op in weighted if self.payload_shift(op) or self._excess_bits(op)]
         if wide or not weighted:
             return f"`{wide[0]}` reads currents" if wide else "nothing is multiplied"
@@ -185,7 +190,14 @@ class Units:
         ideal = [peaks[n] / (self.peak * 2.0 ** self.shifts[n]) for n in levels]
         unit = np.max(np.stack(ideal), axis=0)
         least = max((unit.max() or 1.0) / _WIDEST_SPREAD, self._least.get(root, 0.0))
-        return np.maximum(unit, least)
+        coarser = self._coarser(root)
+        coarser = coarser if coarser.size == unit.size else coarser.max(keepdims=True)
+        return np.asarray(np.maximum(unit, least) * coarser)
+
+    def _coarser(self, root: str) -> Array:
+        """Return how many times larger a group's unit has to be, one number or one a channel."""
+        asked = [self.coarser.get(neuron.name) for neuron, _ in self._readers.get(root, ())]
+        return reduce(np.maximum, [each for each in asked if each is not None], np.ones(1))
 
     def _peaks(self, name: str, by_channel: bool) -> Array:
         """Return the largest absolute weight of each output channel in units of the group."""

@@ -49,8 +49,8 @@ def neuron(name: str, read: str, **fields: Any) -> ops.IntegerNeuron:
 def deep() -> Graph:
     """Pixels, a convolution with one threshold a channel, a max-pool, a strided one, a head."""
     weights = {
-        "c.w": int8(6, 2, 3, 3), "c.b": RANDOM.integers(-60, 60, 6).astype(np.int16),
-        "n.t": RANDOM.integers(200_000, 400_000, (6, 1, 1)),
+        "c.w": int8(6, 2, 3, 3, most=60), "c.b": RANDOM.integers(-60, 60, 6).astype(np.int16),
+        "n.t": RANDOM.integers(100_000, 200_000, (6, 1, 1)),
         "d.w": int8(4, 3, 3, 3), "m.t": RANDOM.integers(20_000, 60_000, (4, 1, 1)),
         "f.w": int8(10, 16), "f.b": RANDOM.integers(-60, 60, 10).astype(np.int16),
         "o.t": RANDOM.integers(10_000, 40_000, (10,)), "h.w": int8(5, 10),

@@ -17,10 +17,12 @@ from snncc.ir.graph import Array, Graph, IRError, Op, Shape, Type
 from snncc.ir.ops import Add, Constant, Conv, IntegerNeuron, Linear, MaxPool, Permute, Reshape
 from snncc.ir.synaptic_current import IntegerCurrent
 from snncc.ir.timing import Timing, timings
+from snncc.passes.neuron_integers import lowest_potential
 
 _INT8 = (-128, 127)
 _INT16 = 2**15 - 1
 _NO_MEMORY = 4096
+_FIT = "compile with --fit-widths, as `snncc convert MODEL OUT.net` does"
 
 _REASONS = {
     "add": "a sum of two values: netx layers stand in one line",
@@ -243,14 +245,31 @@ class _Walk:
         if largest << stock.k > _INT16:
             message = f"its bias reaches {largest} << {stock.k}, wanted 16 bits"
             self._refuse(op, message, NETX_BEYOND_FIELDS)
+        self._check_widths(neuron, STOCK_SHIFT + stock.k, keeps)
+
+    def _check_widths(
+        self, neuron: IntegerNeuron, shift: int, keeps: IntegerCurrent | None
+    ) -> None:
+        """Refuse currents that could wrap, and potentials that could saturate below.
+
+        Above they may: thresholds lie below the end of the register, so what saturates there fires
+        and is reset all the same.
+        """
         kept = [] if keeps is None else [keeps.name]
-        shift = 0 if kept else STOCK_SHIFT + stock.k
+        shift = 0 if kept else shift
+        most = 1 << POTENTIAL_BITS
         domains = [self._type(name).domain for name in (*neuron.inputs, *kept)]
         reaches = [int(each.largest) << shift for each in domains if isinstance(each, Grid)]
         reach = max(reaches) if len(reaches) == len(domains) else None
-        if reach is None or reach >= 1 << POTENTIAL_BITS:
-            message = f"its current may reach {reach}, and wraps at {1 << POTENTIAL_BITS}"
-            self._refuse(neuron, message, NETX_BEYOND_FIELDS)
+        if reach is None or reach >= most:
+            message = f"its current may reach {reach}, and wraps at {most}"
+            self._refuse(neuron, message, NETX_BEYOND_FIELDS, _FIT)
+            return
+        lo = min(int(cast(Grid, each).minimum) for each in domains) << shift
+        lowest = lowest_potential(min(lo, 0), (neuron.decay, _NO_MEMORY), self.graph.steps)
+        if lowest <= -most:
+            message = f"its potential may fall to {lowest}, and stays above {-most}"
+            self._refuse(neuron, message, NETX_BEYOND_FIELDS, _FIT)
 
     def _type(self, name: str) -> Type:
         return self.graph.type_of(name)
@@ -323,8 +342,8 @@ class _Walk:
             form="pool",
         )  # fmt: skip
 
-    def _refuse(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY) -> None:
-        self.refused.add(rule, op, message)
+    def _refuse(self, op: Op, message: str, rule: Rule = NETX_CANNOT_SAY, hint: str = "") -> None:
+        self.refused.add(rule, op, message, hint)
 
 
 _LINE = ("input", "repeat", "conv", "linear", "integer_neuron", "max_pool", "reshape", "permute",

@@ -39,22 +39,30 @@ NETX_BEYOND_FIELDS = rule(
     Severity.ERROR,
     """
     A number of the network outgrows the field that lava-dl and Lava keep it in: a bias is kept in
-    16 bits, in units of 64, and currents and potentials wrap at 2**23. Written all the same, the
-    file would compute something else than what was verified.
+    16 bits, in units of 64; currents wrap where they leave 24 bits, and potentials stay within
+    them. Written all the same, the file would compute something else than what was verified.
 
-    Bounds are those proved for any input. Fewer bits for weights make them smaller, and so do fewer
-    time steps: currents are shifted left by one bit for each step after the first.
+    Bounds are those proved from the weights for any input: an input that fires every positive
+    weight and no other, or the other way round. A potential may saturate above, where it fires
+    all the same, and not below. An artefact whose integers could leave the widths has
+    SNN302 among its findings.
 
-    Fails:
+    `--fit-widths` compiles to integers that cannot, and `snncc convert` does so by itself where it
+    compiles for a netx file; SNN306 says what that makes coarser. A bias shrinks with
+    fewer bits for weights.
+
+    Fails, for a wide layer on 8-bit pixels:
 
     ```sh
-    snncc convert model.nir model.net --target loihi2
+    snncc compile perceptron.pth --target loihi2 --data mnist.npz -o build/perceptron
+    snncc convert build/perceptron model.net
     ```
 
     Mended:
 
     ```sh
-    snncc convert model.nir model.net --target loihi2 --weight-bits 5
+    snncc compile perceptron.pth --target loihi2 --data mnist.npz --fit-widths -o build/perceptron
+    snncc convert build/perceptron model.net
     ```
     """,
 )
