@@ -23,7 +23,8 @@ class Canonicalise(Pass):
     Reshapes, permutes, expansions and scales in a row merge; those that change nothing go, as do
     slices of everything and ops that nothing reads. An average over all positions is a ``Sum`` and
     a ``Scale``; the same value joined n times is an ``Expand``; views of a constant are a constant.
-    A synaptic current that keeps nothing of itself goes.
+    A reshape that is undone goes, where a value is repeated in between, too. A synaptic current
+    that keeps nothing of itself goes.
     What alone divides the counts of integer-firing neurons becomes their ``norm``. With
     ``keep_scales`` no factors are multiplied, which rounds.
     """
@@ -93,7 +94,19 @@ def _reshape(now: _Rewriting, op: Any) -> str:
         op = now.through(op)
     if now.shape[op.inputs[0]] == op.shape:
         return str(op.inputs[0])
+    whole = _before_repeat(now, op)
+    if whole is not None:
+        return now.add(Repeat(name=op.name, inputs=(whole,), source=op.source))
     return _of_constant(now, op, lambda value: value.reshape(op.shape))
+
+
+def _before_repeat(now: _Rewriting, op: Any) -> str | None:
+    """Return what a reshape puts back together that was reshaped before it was repeated."""
+    repeat = now.input(op)
+    before = now.input(repeat) if repeat.kind == "repeat" else repeat
+    if before is repeat or before.kind != "reshape":
+        return None
+    return before.inputs[0] if now.shape[before.inputs[0]] == op.shape else None
 
 
 def _permute(now: _Rewriting, op: Any) -> str:

@@ -320,3 +320,38 @@ def test_currents_that_last_there_and_back(
     found = interpret(back, x)
     for ours, theirs in zip(back.of_kind("neuron"), graph.of_kind("neuron"), strict=True):
         np.testing.assert_array_equal(found[ours.name], wanted[theirs.name])
+
+
+class Unrolled(nn.Module):
+    """snnTorch's neurons with currents and a reset to zero, called once a step as users do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        snn = pytest.importorskip("snntorch")
+        how = {"reset_mechanism": "zero", "reset_delay": False}
+        self.fc1, self.lif1 = nn.Linear(64, 32), snn.Synaptic(alpha=0.5, beta=0.75, **how)
+        self.fc2, self.lif2 = nn.Linear(32, 10), snn.Synaptic(alpha=0.5, beta=0.75, **how)
+        for each in (self.fc1, self.fc2):
+            each.weight.data.mul_(4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the spikes of all steps, summed."""
+        (syn1, mem1), (syn2, mem2) = self.lif1.reset_mem(), self.lif2.reset_mem()
+        total = torch.zeros(1)
+        for _ in range(STEPS):
+            s, syn1, mem1 = self.lif1(self.fc1(image.flatten(1)), syn1, mem1)
+            s, syn2, mem2 = self.lif2(self.fc2(s), syn2, mem2)
+            total = total + s
+        return total
+
+
+def test_a_network_of_synaptic_neurons_that_reset_to_zero(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    graph = graph_of(Unrolled())
+    write_nir(graph, tmp_path / "net.nir")
+    back = load_model(str(tmp_path / "net.nir")).origin.graph()
+    wanted = spikes(graph)
+    assert all(0.02 < each.mean() < 0.98 for each in wanted)
+    found = interpret(back, IMAGES.double().numpy())
+    for op, each in zip(back.of_kind("neuron"), wanted, strict=True):
+        np.testing.assert_array_equal(found[op.name].reshape(each.shape), each)

@@ -132,6 +132,25 @@ def test_merged_views_keep_their_places() -> None:
     assert merged.source.merged == ("net.a",)
 
 
+def test_a_reshape_that_is_undone_behind_a_repeat_goes() -> None:
+    made = (
+        op(ops.Input, "x", shape=(3, 4)),
+        op(ops.Reshape, "a", "x", shape=(1, 12)),
+        op(ops.Repeat, "r", "a"),
+        op(ops.Reshape, "b", "r", shape=(3, 4)),
+        op(ops.Neuron, "n", "b"),
+        op(ops.Readout, "s", "n", steps=4),
+        op(ops.Output, "y", "s"),
+    )
+    before = Graph(made, {}, "step", 4)
+    after = Canonicalise().run(before).graph
+    assert [(each.kind, each.inputs) for each in after.ops[:3]] == [
+        ("input", ()), ("repeat", ("x",)), ("neuron", ("b",)),
+    ]  # fmt: skip
+    x = np.random.default_rng(0).uniform(0, 3, (5, 3, 4))
+    assert np.array_equal(interpret(before, x)["y"], interpret(after, x)["y"])
+
+
 @given(seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=40)
 def test_values_stay(
