@@ -72,9 +72,10 @@ BEYOND_STEPS = rule(
     Severity.ERROR,
     """
     The node is known, and what its fields ask for has no form in time steps that snncc compiles:
-    a leak to another potential than the one of the reset (without spikes: than zero), time
-    constants that differ within a layer, a leak of more than all there is (`tau` below dt), a
-    delay.
+    time constants that differ within a layer, a leak of more than all there is (`tau` below dt), a
+    delay, a leak to another potential than zero where nothing fires. As NIR itself reads it, a
+    potential starts where a spike resets it to, and may leak elsewhere; frameworks want one of
+    both, or start elsewhere (Norse).
 
     Where the values look wrong by a power of ten, the file was written with another dt, or by
     another framework than the reading assumes: `--set framework=...`, `--set dt=...`.

@@ -12,6 +12,7 @@ import nir
 import numpy as np
 import pytest
 
+from snncc.backends.nir.write import write_nir
 from snncc.compiler import check_model
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import hdf5, hdf5_child
@@ -154,7 +155,6 @@ HOSTILE: dict[str, tuple[dict[str, Any], str, str]] = {
     "no weight": ({"w_in": []}, "SNN174", "it has no numbers `w_in`"),
     "text": ({"w_in": "much"}, "SNN174", "it has no numbers `w_in`"),
     "infinite weight": ({"w_in": np.inf}, "SNN106", "1 of 1 values are not finite"),
-    "leak": ({"v_leak": 0.5}, "SNN176", "it leaks to 0.5 and is reset to 0"),
     "no tau": ({"tau_syn": None}, "SNN174", "it has no numbers `tau_syn`"),
 }
 
@@ -174,6 +174,30 @@ def test_hostile_values_are_one_finding(case: str, tmp_path: Path) -> None:
         read(path)
     (found,) = refused.value.diagnostics
     assert (found.rule.code, said in found.message) == (code, True), found.message
+
+
+def test_neurons_with_a_current_leak_to_somewhere(tmp_path: Path) -> None:
+    """The pull is added behind the current: it does not last."""
+    graph = read(line(tmp_path / "a.nir", cuba(r=0.75, v_leak=0.5)))
+    i, v, spikes = np.zeros(X.shape[1:]), np.zeros(X.shape[1:]), []
+    for received in X:
+        i = i + 0.2 * (received - i)
+        v = v + 0.5 * (0.5 - v + 0.75 * i)
+        spikes.append(v > 1)
+        v = np.where(spikes[-1], 0.0, v)
+    assert 0.02 < np.mean(spikes) < 0.98
+    np.testing.assert_array_equal(interpret(graph, X)["n0"], np.stack(spikes))
+    write_nir(graph, tmp_path / "b.nir")
+    node = nir.read(tmp_path / "b.nir").nodes["n0"]
+    assert type(node).__name__ == "CubaLIF"
+    assert np.allclose(node.v_leak, 0.5)
+    np.testing.assert_array_equal(interpret(read(tmp_path / "b.nir"), X)["n0"], np.stack(spikes))
+
+
+def test_a_leak_to_somewhere_is_not_guessed_at_for_a_framework(tmp_path: Path) -> None:
+    node = cuba(v_leak=0.5, tau_syn=5e-8, tau_mem=2e-8)
+    with pytest.raises(SnnccError, match="is reset to 0, wanted one of both"):
+        read(line(tmp_path / "a.nir", node), framework="norse", dt="0.0001")
 
 
 def test_an_integrator_with_another_rest_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import nir
 import numpy as np
 import pytest
 
+from snncc.backends.nir.write import write_nir
 from snncc.compiler import compile_model
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import hdf5, hdf5_child
@@ -73,13 +74,15 @@ def code_of(path: Path, **settings: str) -> tuple[str, str]:
 # -- neurons -------------------------------------------------------------------
 
 
-def by_equation(x: Array, tau: float, r: float, theta: float, dt: float) -> Array:
-    """NIR's own text in Euler steps: tau dv/dt = -v + r i, spikes above the threshold, reset."""
-    v, spikes = np.zeros(x.shape[1:]), []
+def by_equation(
+    x: Array, tau: float, r: Any, theta: Any, dt: float, leak: float = 0.0, reset: float = 0.0
+) -> Array:
+    """NIR's own text in Euler steps: tau dv/dt = leak - v + r i, spikes above theta, reset."""
+    v, spikes = np.full(x.shape[1:], reset), []
     for current in x:
-        v = v + dt / tau * (r * current - v)
+        v = v + dt / tau * (leak - v + r * current)
         spikes.append(v > theta)
-        v = np.where(spikes[-1], 0.0, v)
+        v = np.where(spikes[-1], reset, v)
     return np.stack(spikes)
 
 
@@ -90,6 +93,34 @@ def test_lif_is_its_equation(tau: float, r: float, tmp_path: Path) -> None:
     x = RANDOM.uniform(-1, 4, (4, 50, 4))
     found = interpret(graph, x)[graph.of_kind("neuron")[0].name]
     np.testing.assert_array_equal(found, by_equation(x, tau, r, 1.0, 1e-4))
+
+
+@pytest.mark.parametrize(("tau", "r"), [(2e-4, 1.0), (5e-4, 3.0), (4e-4, 4.0)])
+@pytest.mark.parametrize(("leak", "reset"), [(0.75, 0.0), (1.5, 0.0), (-0.5, 0.25), (0.0, -0.5)])
+def test_a_leak_to_another_potential_is_its_equation(
+    tau: float, r: float, leak: float, reset: float, tmp_path: Path
+) -> None:
+    """Potentials start at the reset. Numbers on a grid of 1/64: no threshold is met by rounding."""
+    path = line(tmp_path / "a.nir", lif(tau=tau, r=r, v_leak=leak, v_reset=reset))
+    graph = load(path, input="events").origin.graph()
+    x = RANDOM.integers(-64, 256, (4, 50, 4)) / 64 + 1 / 192
+    found = interpret(graph, x)[graph.of_kind("neuron")[0].name]
+    wanted = by_equation(x, tau, r, 1.0, 1e-4, leak, reset)
+    assert 0.05 < wanted.mean() < 0.95
+    np.testing.assert_array_equal(found, wanted)
+    write_nir(graph, tmp_path / "b.nir")
+    back = load(tmp_path / "b.nir", input="events").origin.graph()
+    np.testing.assert_array_equal(interpret(back, x)[back.of_kind("neuron")[0].name], wanted)
+    assert np.allclose(nir.read(tmp_path / "b.nir").nodes["n0"].v_leak, leak)
+
+
+def test_leaks_with_thresholds_of_their_own_for_each_channel(tmp_path: Path) -> None:
+    theta, r = np.array([0.5, 1.0, 2.0, 4.0]), np.array([1.0, 2.0, 1.0, 3.0])
+    path = line(tmp_path / "a.nir", lif(r=r, v_threshold=theta, v_leak=1.5))
+    graph = load(path, input="events").origin.graph()
+    x = RANDOM.uniform(-1, 4, (4, 50, 4))
+    found = interpret(graph, x)[graph.of_kind("neuron")[0].name]
+    np.testing.assert_array_equal(found, by_equation(x, 2e-4, r, theta, 1e-4, 1.5))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +329,6 @@ def test_recurrent_graphs_are_refused_with_the_cycle(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "delay": (lambda: nir.Delay(np.full(4, 1e-3)), "SNN176", "it delays by 0.001 s"),
-    "leak": (lambda: lif(v_leak=0.5), "SNN176", "it leaks to 0.5 and is reset to 0"),
     "fast": (lambda: lif(tau=1e-5), "SNN176", "10 of the potential would leak in one time step"),
     "tau": (lambda: lif(tau=np.array([1, 2, 3, 4.0])), "SNN176", "wanted one for all"),
     "nan": (lambda: nir.Linear(np.full((4, 4), np.nan)), "SNN106", "16 of 16 values"),

@@ -5,7 +5,8 @@ is no node but two edges. Time is in units of ``DT_S``, the 0.1 ms of snnTorch a
 ``tau`` time steps are ``tau DT_S`` seconds, and IF has ``r = 1 / DT_S``. NIR fires above the
 threshold; where snncc fires at it, the threshold written is the next smaller 32-bit float. A
 current of which a step leaves ``keep`` has ``tau_syn = DT_S / (1 - keep)``, and as NIR multiplies
-what comes in by ``DT_S / tau_syn``, ``w_in`` is the inverse of that.
+what comes in by ``DT_S / tau_syn``, ``w_in`` is the inverse of that. A stored tensor that is added
+in front of leaky neurons is where they leak to, ``v_leak``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,30 @@ import numpy as np
 from snncc.backends.nir.rules import NIR_CANNOT_SAY
 from snncc.backends.refusals import Refusals
 from snncc.ir.graph import Array, Graph, Op, Shape
-from snncc.ir.ops import AvgPool, Conv, Input, Linear, Neuron, Output, Readout, Reshape, Scale
+from snncc.ir.ops import (
+    Add,
+    AvgPool,
+    Constant,
+    Conv,
+    Input,
+    Linear,
+    Neuron,
+    Output,
+    Readout,
+    Reshape,
+    Scale,
+)
 from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.ir.timing import Timing, timings
 
 DT_S = 1e-4
+
+_AS_ONNX = "ONNX says it in the integers of a chip: `snncc convert MODEL out.onnx --target NAME`"
+_OF_RESET = (
+    "no reader of NIR can be told: train with a reset to a value (snnTorch: "
+    '`reset_mechanism="zero", reset_delay=False`; SpikingJelly: `v_reset=0.0`), or write ONNX: '
+    "`snncc convert MODEL out.onnx --target NAME`"
+)
 
 Fields: TypeAlias = Mapping[str, Any]
 
@@ -33,7 +53,6 @@ _REASONS = {
     "mask": "a product of two computed values: NIR has none",
     "max_pool": "a max-pool: NIR has sum and average pools",
     "concat": "values side by side: NIR has no concatenation",
-    "constant": "a stored tensor: NIR has no constants",
     "batch_norm": "a batch norm that does not fold into weights",
     "compare": "a comparison",
     "sum": "a sum over places: NIR has none",
@@ -95,9 +114,9 @@ class _Writer:
             "readout": "mean" if self._mean else "sum",
         }  # fmt: skip
 
-    def refuse(self, op: Op, message: str) -> None:
+    def refuse(self, op: Op, message: str, hint: str = _AS_ONNX) -> None:
         """Note why an op has no form."""
-        self.refused.add(NIR_CANNOT_SAY, op, message)
+        self.refused.add(NIR_CANNOT_SAY, op, message, hint)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a value."""
@@ -122,8 +141,17 @@ class _Writer:
         """A value shown at every time step is the value."""
         self._sources[op.name] = self._sources.get(op.inputs[0], ())
 
+    def constant(self, op: Op) -> None:
+        """A stored tensor has no node: it is where neurons leak to, or has no form."""
+        if not all(_pulled(self.graph, user) for user in self.graph.users[op.name]):
+            self.refuse(op, "a stored tensor: NIR has no constants")
+
     def add(self, op: Op) -> None:
         """A sum is edges into whatever reads it, which has to be neurons, or the answer."""
+        pulled = _pulled(self.graph, op)
+        if pulled is not None:
+            self._sources[op.name] = self._sources.get(pulled.current, ())
+            return
         shapes = {self.shape(name) for name in (*op.inputs, op.name)}
         if len(shapes) > 1:
             self.refuse(op, "a sum that broadcasts: edges of NIR have one shape")
@@ -209,7 +237,7 @@ def _neuron(writer: _Writer, op: Op) -> Fields | None:
     neuron, shape = cast(Neuron, op), writer.shape(op.name)
     reasons = list(_unlike(neuron))
     for reason in reasons:
-        writer.refuse(op, reason)
+        writer.refuse(op, reason, _OF_RESET if reason == _SOFT else _AS_ONNX)
     if reasons:
         return None
     rest = neuron.v_reset or 0.0
@@ -220,8 +248,13 @@ def _neuron(writer: _Writer, op: Op) -> Fields | None:
         return {"type": "IF", "r": np.full(shape, np.float32(1 / DT_S)), **common}
     gain = 1.0 if neuron.decay_input else neuron.tau
     tau = np.full(shape, neuron.tau * DT_S)
-    common |= {"r": np.full(shape, gain), "v_leak": np.full(shape, np.float32(rest))}
     before = writer.graph[op.inputs[0]]
+    leak, pulled = np.full(shape, np.float32(rest)), _pulled(writer.graph, before)
+    if pulled is not None:
+        pull = np.asarray(writer.graph.weights[pulled.pull], np.float64)
+        leak = np.broadcast_to(rest + pull * (1.0 if neuron.decay_input else neuron.tau), shape)
+        before = writer.graph[pulled.current]
+    common |= {"r": np.full(shape, gain), "v_leak": leak}
     if not _is_of_neurons(writer.graph, before):
         return {"type": "LIF", "tau": tau, **common}
     lost = 1 - cast(SynapticCurrent, before).keep
@@ -247,9 +280,35 @@ def _current(writer: _Writer, op: Op) -> Fields | None:
 
 def _is_of_neurons(graph: Graph, op: Op) -> bool:
     """Whether a value is a current that one layer of leaky neurons reads and nothing else."""
-    readers = graph.users[op.name]
+    readers = [
+        graph.users[each.name][0] if _pulled(graph, each) else each for each in graph.users[op.name]
+    ]
     leaky = [each for each in readers if isinstance(each, Neuron) and each.tau is not None]
     return op.kind == "synaptic_current" and len(readers) == len(leaky) == 1
+
+
+@dataclass(frozen=True)
+class _Pulled:
+    """A current, and the weight that is added to it because neurons leak to somewhere."""
+
+    current: str
+    pull: str
+
+
+def _pulled(graph: Graph, op: Op) -> _Pulled | None:
+    """Return what an op is the sum of where it pulls the potential of leaky neurons."""
+    readers = graph.users[op.name] if isinstance(op, Add) and len(op.inputs) == 2 else ()
+    if len(readers) != 1 or not isinstance(readers[0], Neuron) or readers[0].tau is None:
+        return None
+    parts = sorted((graph[name] for name in op.inputs), key=lambda each: each.kind == "constant")
+    current, stored = parts
+    alike = graph.type_of(current.name).shape == graph.type_of(op.name).shape
+    if not isinstance(stored, Constant) or current.kind == "constant" or not alike:
+        return None
+    return _Pulled(current.name, stored.value)
+
+
+_SOFT = "a spike takes the threshold off its potential: NIR resets to a value"
 
 
 def _unlike(neuron: Neuron) -> Iterator[str]:
@@ -261,7 +320,7 @@ def _unlike(neuron: Neuron) -> Iterator[str]:
     if neuron.grain is not None and neuron.tau not in (None, 1):
         yield "its potential is rounded as it leaks, as a chip's: NIR's are real numbers"
     if neuron.v_reset is None:
-        yield "a spike takes the threshold off its potential: NIR resets to a value"
+        yield _SOFT
 
 
 def _avg_pool(writer: _Writer, op: Op) -> Fields | None:
@@ -287,6 +346,7 @@ def _reshape(writer: _Writer, op: Op) -> Fields | None:
 
 _ALIKE: Mapping[str, Callable[[_Writer, Op], None]] = {
     "repeat": _Writer.alias,
+    "constant": _Writer.constant,
     "add": _Writer.add,
     "readout": _Writer.readout,
     "output": _Writer.output,

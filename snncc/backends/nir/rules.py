@@ -17,6 +17,11 @@ NIR_CANNOT_SAY = rule(
     no reset that takes the threshold off, no neuron that fires more than one spike, and no layer
     behind the sum over time. Batch norms and scales are folded first.
 
+    A soft reset is refused although frameworks whose neurons all reset so write it as `LIF` with
+    `v_reset`: every other reader would compute a reset to that value. A note beside the graph would
+    not help, for readers pass over what they do not know. Train with a reset to a value, or write
+    ONNX, which holds every neuron that compiles.
+
     Fails, for attention multiplies spikes with spikes:
 
     ```sh

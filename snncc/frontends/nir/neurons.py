@@ -1,12 +1,14 @@
 """The neurons of NIR as those of a step graph.
 
-``H = V + g X - rate (V - v_leak)`` with ``rate`` and ``g`` from the convention. Factors that differ
+``H = V + g X - rate (V - v_leak)`` with ``rate`` and ``g`` from the convention. A leak to another
+potential than that of the reset is a current of ``rate (v_leak - v_reset)``. Factors that differ
 from channel to channel go into the current: a neuron is the same in other units of potential. So is
 a synaptic current, and what multiplies either stands in front of the current.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,23 @@ from snncc.ir.graph import Array
 from snncc.ir.synaptic_current import SynapticCurrent
 
 
+@dataclass(frozen=True)
+class _Leak:
+    """Which share of a potential leaks in a step, and of a current stays; where the potential goes.
+
+    ``pull`` is where it leaks to, seen from where it is reset to and starts.
+    """
+
+    rate: float | None
+    keep: float = 0.0
+    pull: float = 0.0
+
+
 def if_neuron(write: Writer, node: Node, x: str) -> str:
     """Return the spikes of ``IF``."""
     gains = write.array(node, "r")
     convention = write.reading.convention
-    return _neuron(write, node, x, gains, convention.gain_without_leak, None)
+    return _neuron(write, node, x, gains, convention.gain_without_leak, _Leak(None))
 
 
 def lif_neuron(write: Writer, node: Node, x: str) -> str:
@@ -65,10 +79,15 @@ def _leaky(
 ) -> str:
     rate, convention = _rate(write, node, field), write.reading.convention
     leak, reset = same(write, node, "v_leak"), _reset(write, node)
-    if leak != (reset or 0.0):
-        raise write.beyond(node, f"it leaks to {leak:g} and is reset to {reset or 0:g}")
+    pull = leak - (reset or 0.0)
+    if pull and convention.framework != "nir":
+        message = f"it leaks to {leak:g} and is reset to {reset or 0:g}"
+        raise write.beyond(
+            node, f"{message}, wanted one of both as {convention.framework} reads it"
+        )
     r = write.array(node, "r")
-    return _neuron(write, node, x, r, lambda r: convention.gain(rate, r) * drive, rate, keep)
+    how = _Leak(rate, keep, pull)
+    return _neuron(write, node, x, r, lambda r: convention.gain(rate, r) * drive, how)
 
 
 def _rate(write: Writer, node: Node, field: str) -> float:
@@ -117,9 +136,8 @@ def _reset(write: Writer, node: Node) -> float | None:
     return same(write, node, "v_reset") if "v_reset" in node.fields else 0.0
 
 
-def _neuron(
-    write: Writer, node: Node, x: str, r: Array, gain: Any, rate: float | None, keep: float = 0.0
-) -> str:
+def _neuron(write: Writer, node: Node, x: str, r: Array, gain: Any, leak: _Leak) -> str:
+    rate, pull = leak.rate, np.full(write.shape(x)[0], leak.pull)
     level, reset = write.array(node, "v_threshold"), _reset(write, node)
     if _uniform(r) and _uniform(level):
         theta, factor = float(level.flat[0]), gain(float(r.flat[0]))
@@ -128,16 +146,29 @@ def _neuron(
             raise write.beyond(node, f"its neurons differ, with thresholds from {level.min():g}")
         factors = _by_channel(write, node, x, _quotient(write, node, r, level), reset)
         x, theta, factor = write.scaled_by_channel(node, x, factors), 1.0, gain(1.0)
+        pull = pull / _by_channel(write, node, x, np.broadcast_to(level, r.shape), reset)
     if theta <= (reset or 0.0):
         raise write.beyond(node, f"its threshold {theta:g} is not above its reset {reset or 0:g}")
     tau = None if rate is None else 1 / rate
     plain = rate is not None and factor == 1
     x = write.scaled(node, x, factor if rate is None or plain else factor / rate)
+    x = _pulled(write, node, _lasting(write, node, x, leak.keep), pull * (rate if plain else 1))
     return write.emit(
-        node, ops.Neuron, _lasting(write, node, x, keep), tau=tau, decay_input=not plain,
+        node, ops.Neuron, x, tau=tau, decay_input=not plain,
         v_threshold=theta, v_reset=reset, strict=write.reading.convention.strict,
         v_subtract=_late(write, node, theta, rate or 0.0),
     )  # fmt: skip
+
+
+def _pulled(write: Writer, node: Node, x: str, pull: Array) -> str:
+    """Return a current with that of the leak added, which is the same in every step."""
+    if not pull.any():
+        return x
+    axes = (1,) * (len(write.shape(x)) - 1)
+    inner = Node(f"{node.path}.v_leak", node.type, {})
+    return write.emit(
+        node, ops.Add, x, write.emit(inner, ops.Constant, value=pull.reshape(-1, *axes))
+    )
 
 
 def _late(write: Writer, node: Node, theta: float, rate: float) -> float | None:
