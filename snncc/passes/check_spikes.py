@@ -16,7 +16,7 @@ from snncc.ir.synaptic_current import CURRENTS
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.rules_of_counts import MULTI_LEVEL
 from snncc.passes.scale_paths import unfolded_scales
-from snncc.passes.spike_causes import causes, place, shown
+from snncc.passes.spike_causes import causes, is_pooled, place, shown
 from snncc.passes.spike_policy import USUAL, Allowance, Policy
 from snncc.passes.spike_rules import (
     FOREIGN_OP,
@@ -105,7 +105,7 @@ class CheckSpikes(Pass):
         for verdict in verdicts(graph):
             if not verdict.is_spike_driven:
                 allowed_by = self._counts(verdict) or self._role(verdict)
-                hint = "" if allowed_by else self._hint(verdict)
+                hint = "" if allowed_by else self._hint(graph, verdict)
                 finding = _finding(verdict)
                 yield dataclasses.replace(finding, allowed_by=allowed_by, hint=hint)
 
@@ -123,13 +123,15 @@ class CheckSpikes(Pass):
             return f"policy: multi-level, D={verdict.counts} binary sub-steps"
         return None
 
-    def _hint(self, verdict: Verdict) -> str:
+    def _hint(self, graph: Graph, verdict: Verdict) -> str:
         if verdict.role == "encoder":
             return f"the policy wants an encoder that reads a {self.policy.encoder}"
         if verdict.role == "head":
             return "put a spiking neuron before the head"
         if verdict.counts:
             return f"allow such counts on purpose: multi_level = {verdict.counts} in the policy"
+        if verdict.kind in WEIGHTED and is_pooled(graph, graph[verdict.name].inputs[0]):
+            return _OF_POOLS
         return "put a spiking neuron before it"
 
     def _allowed(self, finding: Diagnostic, used: set[Allowance]) -> Diagnostic:
@@ -215,6 +217,10 @@ def _heads(graph: Graph) -> set[str]:
     return heads
 
 
+_OF_POOLS = (
+    "take a max-pool, or put spiking neurons behind the pool; "
+    "`--allow SNN201` multiplies its counts on purpose"
+)
 _RULES: dict[str, Rule] = {"matmul": NON_SPIKE_PRODUCT, "mask": NON_SPIKE_MASK}
 
 

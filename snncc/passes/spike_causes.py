@@ -57,6 +57,12 @@ def causes(graph: Graph, name: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def is_pooled(graph: Graph, name: str) -> bool:
+    """Whether a value counts the spikes of a window: an average pool or a sum pool widened it."""
+    kinds = [op.kind for op in _way_back(graph, name)]
+    return "avg_pool" in kinds and set(kinds) <= {"avg_pool", "scale"}
+
+
 def _way_back(graph: Graph, name: str) -> Iterator[Op]:
     """Yield the ops that widened a value, following the widest operand, the last of equals."""
     while not dom.is_spike(domain := graph.type_of(name).domain):

@@ -285,6 +285,18 @@ REFUSED: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
                                          padding=(0, 0))),
         "SNN181", "an average pool",
     ),
+    "sums": (
+        lambda g: changed(g, ops.Conv(name="p", inputs=("n",), weight="p.w", stride=(2, 2),
+                                      padding=(0, 0), groups=6, **ONES),
+                          **{"p.w": np.ones((6, 1, 2, 2), np.int8)}),
+        "SNN181", "`p`: it sums the spikes of a window for the next weights",
+    ),
+    "two in a row": (
+        lambda g: changed(g, ops.Conv(name="p", inputs=("n",), weight="p.w", stride=(2, 2),
+                                      padding=(0, 0), **ONES),
+                          **{"p.w": int8(6, 6, 2, 2)}),
+        "SNN181", "2 layers with weights feed it",
+    ),
     "bias": (
         lambda g: changed(g, **{"f.b": np.full(10, 8_000, np.int16)}), "SNN182", "bias reaches 8000"
     ),

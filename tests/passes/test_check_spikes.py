@@ -218,6 +218,11 @@ def test_pools() -> None:
     mean = op(ops.AvgPool, "p", "s", **windows)
     [finding] = found(mean, flat, linear("b", "f"), neuron("z", "b"))
     assert finding.message == "`net.b` reads grid(1/4, 0..4), not spikes"
+    assert finding.hint.startswith("take a max-pool, or put spiking neurons behind the pool")
+    summed = (mean, op(ops.Scale, "tt", "p", factor=4.0), dataclasses.replace(flat, inputs=("tt",)))
+    [finding] = found(*summed, linear("b", "f"), neuron("z", "b"))
+    assert finding.message == "`net.b` reads int[0..4], not spikes"
+    assert finding.hint.startswith("take a max-pool")
 
 
 def test_a_scaled_spike_is_as_good() -> None:

@@ -22,6 +22,7 @@ from snncc.passes.neuron_integers import lowest_potential
 _INT8 = (-128, 127)
 _INT16 = 2**15 - 1
 _NO_MEMORY = 4096
+_OF_POOLS = "a max-pool of spikes is written, and so is a sum that neurons read"
 _FIT = "compile with --fit-widths, as `snncc convert MODEL OUT.net` does"
 
 _REASONS = {
@@ -181,7 +182,7 @@ class _Walk:
         weighted = [op for op in between if isinstance(op, Conv | Linear)]
         pools = tuple(op for op in between if isinstance(op, MaxPool))
         if len(weighted) != 1:
-            self._refuse(neuron, f"{len(weighted)} weighted layers feed it, wanted one")
+            self._refuse_several(neuron, weighted)
             raise self.refused.error()
         op = weighted[0]
         for view in between:
@@ -200,6 +201,23 @@ class _Walk:
         moved = None if bias is None else bias.astype(np.int64) << stock.k
         behind = [each for each in between if isinstance(each, Add)]
         return _Stage(op, pools, neuron, stock, moved, behind[-1] if behind else None, dense)
+
+    def _refuse_several(self, neuron: IntegerNeuron, weighted: list[Conv | Linear]) -> None:
+        """Say why neurons behind several ops with weights, or behind none, are no layer."""
+        pools = [op for op in weighted[:-1] if self._sums(op)]
+        for pool in pools:
+            message = "it sums the spikes of a window for the next weights: no netx layer does"
+            self._refuse(pool, message, hint=_OF_POOLS)
+        if not pools:
+            what = ", ".join(f"`{op.name}`" for op in weighted) or "none"
+            message = f"{len(weighted)} layers with weights feed it ({what}), wanted one"
+            self._refuse(neuron, message)
+
+    def _sums(self, op: Conv | Linear) -> bool:
+        """Whether an op is what an average pool is in integers: ones, channel by channel."""
+        weight = cast(Array, self.graph.weights[op.weight])
+        alone = isinstance(op, Conv) and op.groups == len(weight) and op.bias is None
+        return alone and bool(np.all(weight == 1))
 
     def _keeps(self, between: list[Op], weighted: Conv | Linear) -> IntegerCurrent | None:
         """Return how the neurons of a stage keep their current, None where they do not."""
