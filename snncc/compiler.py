@@ -352,7 +352,7 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
     )
     if not found.equal:
         message = (
-            f"{found.differing} of {found.spikes_compared} spikes differ, "
+            f"{found.differing} of {found.spikes_compared} neuron values differ, "
             f"{found.near_threshold} of them near the threshold; "
             f"the answers differ by {found.output_error:.3g}"
         )

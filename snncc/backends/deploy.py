@@ -20,6 +20,7 @@ from snncc.backends.report.verdicts import chains_document
 from snncc.compiler import Checked, Compiled, Watch, check_model, compile_checked, nobody
 from snncc.diagnostics.core import Diagnostic
 from snncc.diagnostics.render import counted, finding_document
+from snncc.execute.agreement import Agreement
 from snncc.execute.dataset import Dataset, as_dataset
 from snncc.execute.weights import require_weights
 from snncc.frontends.families import Setting
@@ -207,13 +208,21 @@ def summary(compiled: Compiled) -> str:
     exact = sum(layer.plan.exact for layer in compiled.layers)
     origin = compiled.checked.model.origin.called
     return (
-        f"float graph and {origin}: {agreed.spikes_compared:,} spikes of {agreed.samples} samples, "
-        f"{agreed.differing} differ ({agreed.near_threshold} of them at the threshold), "
-        f"answers within {agreed.output_error:.1e}\n"
+        f"float graph and {origin}: {_compared(agreed)}, answers within {agreed.output_error:.1e}\n"
         f"{compiled.name} for {compiled.target.name}: {counted(compiled.diagnostics)}; "
         f"{len(compiled.layers)} neuron layers, {exact} in the exact regime; {_kept(compiled)}"
         f"same answer as float on {100 * quality.same_answer:.1f} % of {quality.samples} samples, "
         f"at least {100 * equal:.2f} % of spikes equal in each layer"
+    )
+
+
+def _compared(agreed: Agreement) -> str:
+    """Return how many values of neurons were compared: one a neuron, time step and sample."""
+    if not agreed.spikes_compared:
+        return f"{agreed.samples} samples, no neurons have names to be compared by"
+    return (
+        f"{agreed.spikes_compared:,} neuron values of {agreed.samples} samples, {agreed.differing} "
+        f"differ ({agreed.near_threshold} of them at the threshold)"
     )
 
 

@@ -277,7 +277,7 @@ def simulation_text(simulation: Simulation, artefact: Artefact) -> str:
     if simulation.verified is not None:
         verdict = "equal" if simulation.verified else "NOT EQUAL"
         lines.append(
-            f"verified: {verdict}, {simulation.spikes_compared:,} spikes compared, "
+            f"verified: {verdict}, {simulation.spikes_compared:,} neuron values compared, "
             f"{count_of(simulation.mismatches, 'mismatch')}"
         )
     if first := simulation.first_mismatch:
@@ -317,7 +317,7 @@ def _clock_document(simulation: Simulation) -> dict[str, int] | None:
 
 def _conformance(cases: tuple[ConformanceCase, ...]) -> str:
     columns = (("layer", False), ("stock processes", False), ("neurons", False),
-               ("spikes", True), ("mismatches", True))  # fmt: skip
+               ("values", True), ("mismatches", True))  # fmt: skip
     rows = [
         (case.layer, ", ".join(case.ops) or "none", case.slice,
          f"{case.spikes_compared:,}", f"{case.mismatches:,}")

@@ -107,7 +107,7 @@ def test_compile_writes_the_artefact_and_reports(
     assert "leaves out" in done.out
     assert done.out.splitlines()[-1].startswith("accuracy: float ")
     assert "wrote out" in done.err
-    said = r"^float graph and PyTorch: [\d,]+ spikes of \d+ samples, 0 differ "
+    said = r"^float graph and PyTorch: [\d,]+ neuron values of \d+ samples, 0 differ "
     assert re.search(said, done.err, re.MULTILINE)
     assert max(len(line) for line in done.out.splitlines()) <= 100
     found = read_artefact(tmp_path / "out")

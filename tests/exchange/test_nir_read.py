@@ -169,7 +169,7 @@ def test_thresholds_of_their_own_for_each_channel(tmp_path: Path) -> None:
     found = interpret(graph, x)[graph.of_kind("neuron")[0].name]
     np.testing.assert_array_equal(
         found,
-        by_equation(x, 2e-4, np.array([1.0, 2.0, 1.0, 3.0]), theta, 1e-4),  # type: ignore[arg-type]
+        by_equation(x, 2e-4, np.array([1.0, 2.0, 1.0, 3.0]), theta, 1e-4),
     )
 
 
