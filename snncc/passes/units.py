@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import cast
 
@@ -125,7 +125,24 @@ class Units:
         if isinstance(given, str):
             return given
         least = self._least.get(root, 0.0)
-        return Group(members, values, given, least, self.peak, self._levels(root)).kept()
+        kept = Group(members, values, given, least, self.peak, self._levels(root)).kept()
+        steps = "" if given is None else self._read_in_steps(weighted)
+        if not steps or (isinstance(kept, Kept) and kept.given):
+            return kept
+        return replace(kept, reason=steps) if isinstance(kept, Kept) else steps
+
+    def _read_in_steps(self, weighted: Sequence[Op]) -> str:
+        """Return which op reads what is no whole number, as pixels in 0..1; nothing if none does.
+
+        Weights of whole numbers then make currents that are none.
+        """
+        for op in weighted:
+            read = self.groups.resolved(op.inputs[0])
+            if isinstance(read, Fixed) and read.scale % 1:
+                return (
+                    f"`{op.name}` reads an input in steps of {read.scale:.4g}, wanted whole numbers"
+                )
+        return ""
 
     def _levels(self, root: str) -> list[float]:
         """Return the thresholds of a group's neurons that are rounded to a count."""

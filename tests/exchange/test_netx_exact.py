@@ -251,6 +251,8 @@ def test_where_the_integers_cannot_stay_it_is_said_which_and_why(tmp_path: Path)
     image = rng.random((3, 2, 5, 5)).astype(np.float32)
     (floats,) = inexact(foreign(tmp_path / "d.net", 1), image)
     assert floats.startswith("`layer.1` is not compiled to the integers of the file: its weights")
+    assert "`layer.1.conv` reads an input in steps of 0.00" in floats
+    assert floats.endswith(", wanted whole numbers")
 
 
 def pooled() -> Graph:
