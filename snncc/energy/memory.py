@@ -11,6 +11,9 @@ stride)`` taps an axis:
 - words: each spike read from one queue and written to another; ``s F`` weights, and each potential
   that they meet read and written; every bias; each neuron's potential read and written once a step.
 
+The paper's neurons keep no current. One that outlasts a step is charged as a potential that leaks,
+with the neurons that integrate it: a multiplication and addition, a word read and one written.
+
 What reads no spikes is charged as a layer of an ANN: all multiplications, with one weight read for
 each. A convolution reads an input for each, too, and a linear reads every input once, so that a 1x1
 convolution costs more than the linear that computes the same. A word costs what its memory's size
@@ -28,9 +31,10 @@ import numpy as np
 
 from snncc.energy.load import EnergyModel
 from snncc.energy.price import MJ_PER_PJ, Energy, LayerEnergy, Load, counted, document_of
-from snncc.execute.counts import Counts, OpCount
+from snncc.execute.counts import NEURONS, Counts, OpCount
 from snncc.ir.graph import Graph, Op
 from snncc.ir.ops import WEIGHTED, Conv, IntegerNeuron, Neuron
+from snncc.ir.synaptic_current import CURRENTS
 
 PRECISION = "int32"
 WORD_BYTES = 4
@@ -102,14 +106,35 @@ def memory_document(
 def works(counts: Counts, graph: Graph, model: EnergyModel) -> Mapping[str, Work]:
     """Return the work of each conv, linear and neuron layer over all samples."""
     found = {}
+    kept = _kept_by_layer(graph)
     for op in counts.ops.values():
         if op.kind in WEIGHTED:
             runs = op.runs * counts.samples
             work = _spiking(op, graph, model) if op.spike_input else _dense(op, graph, runs)
             found[op.name] = _with_bias(work, op, graph)
-        elif op.kind in ("neuron", "integer_neuron"):
+        elif op.kind in NEURONS:
             found[op.name] = _neuron_work(op, graph[op.name], model)
+            for state in kept.get(op.name, ()):
+                found[op.name] = _with_current(found[op.name], state, graph.steps * counts.samples)
     return found
+
+
+def _kept_by_layer(graph: Graph) -> Mapping[str, list[int]]:
+    """Return the sizes of the currents that outlast a step, by the first neurons behind each."""
+    found: dict[str, list[int]] = {}
+    for op in graph.of_kind(*CURRENTS):
+        waiting, layer = [op], ""
+        while waiting and not layer:
+            readers = graph.users[waiting.pop(0).name]
+            layer = next((each.name for each in readers if each.kind in NEURONS), "")
+            waiting += readers
+        found.setdefault(layer, []).append(math.prod(graph.type_of(op.name).shape))
+    return found
+
+
+def _with_current(work: Work, elements: int, runs: int) -> Work:
+    words = (2 * runs * elements, elements * WORD_BYTES)
+    return replace(work, mac=work.mac + runs * elements, potentials=(*work.potentials, words))
 
 
 def twin_energy_mj(counts: Counts, graph: Graph, model: EnergyModel) -> float:

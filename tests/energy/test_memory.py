@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from snncc.energy.memory import (
 from snncc.execute.counts import Counts, count
 from snncc.ir.graph import Array, Graph
 from snncc.ir.ops import Linear, Reshape
+from snncc.ir.synaptic_current import IntegerCurrent
 
 MODEL = load_energy_model("lemaire2022")
 ADD, MULT = 0.1, 3.1
@@ -157,3 +159,18 @@ def test_attention_is_left_out_and_said_so(nets: Any) -> None:
     document = memory_document("n", count(graph, x), graph, MODEL, {"samples": 1})
     assert "matmul" not in {layer["op"] for layer in document["layers"]}
     assert any("attention" in each for each in document["leaves_out"])
+
+
+def test_a_current_that_outlasts_a_step_is_charged_as_a_potential_that_leaks(nets: Any) -> None:
+    """Once a step and neuron: a multiplication and addition, a word read and one written."""
+    plain = convolution(nets)
+    lasts = IntegerCurrent(name="i", inputs=("c",), decay=1000, shift=0, steps=nets.STEPS)
+    made = []
+    for op in plain.ops:
+        made += [lasts, replace(op, inputs=("i",))] if op.name == "n" else [op]
+    graph = plain.replace(made)
+    before = works(count(plain, spikes(nets)), plain, MODEL)["n"]
+    after = works(count(graph, spikes(nets)), graph, MODEL)["n"]
+    runs = 2 * nets.STEPS * 16
+    assert (before.mac, after.mac) == (runs, 2 * runs)
+    assert after.potentials == (*before.potentials, (2 * runs, 4 * 16))
