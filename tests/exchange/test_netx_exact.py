@@ -216,6 +216,25 @@ def test_lava_dls_own_networks_fire_as_in_lava_dl(
         assert spikes.any()
 
 
+@pytest.mark.parametrize("name", ["mnist.net", "tiny.net"])
+def test_lava_dls_own_networks_are_written_again(name: str, tmp_path: Path) -> None:
+    """The input with neurons becomes a layer; mnist's reads a row, which stands upright for it."""
+    path = lava_dl_file(name)
+    model = load_model(str(path))
+    x = np.random.default_rng(0).integers(0, 2, (2, *model.input_shape)).astype(np.float32)
+    first = compiled(path, x, T=str(STEPS))
+    write_netx(first.integer, tmp_path / "again.net")
+    shown = x if name == "tiny.net" else x.reshape(2, 784, 1, 1)
+    again = compiled(tmp_path / "again.net", shown)
+    assert codes(again) == []
+    before, after = (
+        list(spikes_of(f.integer, s).values()) for f, s in ((first, x), (again, shown))
+    )
+    assert len(before) == len(after)
+    for mine, theirs in zip(before, after, strict=True):
+        assert np.array_equal(theirs.reshape(mine.shape), mine)
+
+
 def test_pilotnet_fires_its_ground_truth_in_every_layer() -> None:
     """What comes with the file was recorded as a chip runs it: layer i is i steps late."""
     path = lava_dl_file("gts/pilotnet_lif/network.net")

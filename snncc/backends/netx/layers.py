@@ -232,10 +232,11 @@ class _Walk:
         return kept[-1] if kept else None
 
     def _check_view(self, op: Op) -> None:
-        """Refuse views other than those that put all places in one row, in order."""
+        """Refuse views other than those that put all places in one row, in order, or a row up."""
         if isinstance(op, Permute) or op.kind in ("slice", "expand", "pad"):
             self._refuse(op, f"{op.kind}: netx moves no values about")
-        if isinstance(op, Reshape) and len(op.shape) != 1:
+        upright = isinstance(op, Reshape) and op.shape == spatial(self._type(op.inputs[0]).shape)
+        if isinstance(op, Reshape) and len(op.shape) != 1 and not upright:
             self._refuse(op, "reshape to more than one axis: netx only flattens")
         if isinstance(op, Linear) and len(self.graph.type_of(op.inputs[0]).shape) != 1:
             self._refuse(op, "a linear layer over tokens: netx has one matrix a layer")
