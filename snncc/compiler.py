@@ -109,6 +109,7 @@ class Compiled:
     substeps: bool = False
     accuracy: Mapping[str, float] = field(default_factory=dict)
     sites: Sites = USUAL_SITES
+    fit_widths: bool = False
 
     @property
     def quality(self) -> Quality:
@@ -288,7 +289,7 @@ def compile_checked(  # noqa: PLR0913 - the options of the command
         layers=quantized.layers, weights=quantized.weights, agreement=agreed,
         real=real, whole=compare(real, integer, samples),
         calibrated=calibration is not None, weight_bits=weight_bits,
-        substeps=unrolled, sites=sites,
+        substeps=unrolled, sites=sites, fit_widths=fit_widths,
     )  # fmt: skip
 
 

@@ -145,6 +145,7 @@ def _manifest(compiled: Compiled, options: Mapping[str, Any] | None) -> dict[str
         "target": compiled.target.name,
         "options": {
             "weight_bits": compiled.weight_bits,
+            "fit_widths": compiled.fit_widths,
             "multi_level": "substeps" if compiled.substeps else "graded",
             "encoder": compiled.sites.encoder,
             "head": compiled.sites.head,

@@ -142,6 +142,6 @@ def _notes(asked: Quantize, best: _Fit, graph: Graph) -> Iterator[Diagnostic]:
         yield COARSER_TO_FIT.at(entry.source, message, op=entry.kind, because=because)
     for name, factor in best.coarser.items():
         op = graph[name]
-        message = f"`{name}`: its currents count in units {factor.max():.3g} times as large"
+        message = f"`{name}`: its currents count in units {factor.max():.2f} times as large"
         hint = "look at the share of equal spikes: `snncc compile --fit-widths` prints it"
         yield COARSER_TO_FIT.at(op.source, message, op=op.kind, hint=hint)

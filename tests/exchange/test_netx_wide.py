@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import snncc
+from snncc.artefact import read_artefact
 from snncc.backends.lava.netx import run_netx
 from snncc.backends.netx.write import write_netx
 from snncc.cli.guard import guarded
@@ -117,3 +118,4 @@ def test_an_artefact_is_written_where_it_was_made_to_fit(
     assert guarded(["convert", str(tmp_path / "wide"), str(tmp_path / "wide.net")]) == 2
     assert "compile with --fit-widths" in capsys.readouterr().err
     assert guarded(["convert", str(tmp_path / "fits"), str(tmp_path / "fits.net")]) == 0
+    assert read_artefact(tmp_path / "fits").manifest["options"]["fit_widths"] is True
