@@ -36,7 +36,7 @@ from snncc.passes.fit_widths import fitted
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.merge_linear_chains import Merged, MergeLinearChains
-from snncc.passes.quantize import Calibration, LayerScales, LayerWeights, Quantize
+from snncc.passes.quantize import Calibration, LayerScales, LayerWeights, Quantize, Quantized
 from snncc.passes.rules import SAMPLES_IN_TIME
 from snncc.passes.rules_of_compiling import ASSUMED_INPUT, NOT_SPIKE_DRIVEN, NOT_THE_MODEL
 from snncc.passes.rules_of_merging import CHAIN_LEFT
@@ -260,8 +260,8 @@ def compile_checked(  # noqa: PLR0913 - the options of the command
 ) -> Compiled:
     """Return a checked model in the target's integers; see ``compile_model``.
 
-    What is compiled, and so what has to be spike-driven, is the deployed form. With ``fit_widths``
-    integers are coarser where only so no input can leave the target's widths.
+    What is compiled, and so has to be spike-driven, is the deployed form. ``fit_widths``: so that
+    no input can leave the target's widths.
     """
     if in_integers(checked.graph):
         raise SnnccError(_in_integers(checked))
@@ -274,22 +274,18 @@ def compile_checked(  # noqa: PLR0913 - the options of the command
     real = run_floats(folded.graph, samples)
     watch("quantizing")
     data = Calibration(samples, real.mean_inputs)
-    quantize = Quantize(target.arithmetic, target.features, data, weight_bits)
-    quantized = fitted(quantize, folded.graph) if fit_widths else quantize.quantize(folded.graph)
-    _refuse_errors(quantized.found)
+    options = Quantize(target.arithmetic, target.features, data, weight_bits)
+    quantized = _quantized(folded.graph, options, fit_widths=fit_widths)
     integer, unrolled = _unrolled(quantized.graph, target, multi_level)
-    limits = _within_limits(integer, target, sites)
     assumed = () if calibration is not None else (_assumption(checked.model),)
-    found = (*quantized.found, *limits, *assumed)
+    found = (*quantized.found, *_within_limits(integer, target, sites), *assumed)
     watch("running the integers")
     return Compiled(
-        name=checked.name, target=target, checked=checked,
-        floating=folded.graph, integer=integer,
+        name=checked.name, target=target, checked=checked, floating=folded.graph, integer=integer,
         diagnostics=(*checked.diagnostics, *folded.diagnostics, *found),
         layers=quantized.layers, weights=quantized.weights, agreement=agreed,
-        real=real, whole=compare(real, integer, samples),
-        calibrated=calibration is not None, weight_bits=weight_bits,
-        substeps=unrolled, sites=sites, fit_widths=fit_widths,
+        real=real, whole=compare(real, integer, samples), calibrated=calibration is not None,
+        weight_bits=weight_bits, substeps=unrolled, sites=sites, fit_widths=fit_widths,
     )  # fmt: skip
 
 
@@ -312,6 +308,12 @@ def _within_limits(integer: Graph, target: Target, sites: Sites) -> tuple[Diagno
     limits = CheckTarget(target, sites).run(integer).diagnostics
     _refuse_errors(limits)
     return limits
+
+
+def _quantized(graph: Graph, options: Quantize, *, fit_widths: bool) -> Quantized:
+    quantized = fitted(options, graph) if fit_widths else options.quantize(graph)
+    _refuse_errors(quantized.found)
+    return quantized
 
 
 def _most_weights(target: Target, weight_bits: int) -> int | None:

@@ -98,25 +98,21 @@ def compile_(  # noqa: PLR0913 - one for each option
     dataset = data_of(data, checked.graph, limit) if data else None
     made_of = provenance(model, data, options, loaded.provenance)
     with stages(_STAGES) as watch:
-        how = {
-            "weight_bits": weight_bits, "fit_widths": fit_widths, "multi_level": multi_level,
-            "watch": watch,
-        }  # fmt: skip
-        deployed = deploy(
-            _compiled(checked, chip, dataset, encoder, head, **how), dataset, made_of, watch
-        )
+        how = {"weight_bits": weight_bits, "multi_level": multi_level, "fit_widths": fit_widths}
+        compiled = _compiled(checked, chip, dataset, (encoder, head), watch=watch, **how)
+        deployed = deploy(compiled, dataset, made_of, watch)
     _conclude(deployed, output or Path(f"{checked.name}-{chip.name}"), form)
     return EXIT_CLEAN
 
 
 def _compiled(
-    checked: Checked, chip: Target, dataset: Dataset | None, encoder: Site, head: Site, **how: Any
+    checked: Checked, chip: Target, dataset: Dataset | None, sites: tuple[Site, Site], **how: Any
 ) -> Compiled:
     from snncc.compiler import compile_checked
     from snncc.ir.sites import Sites
 
-    samples, sites = dataset.inputs if dataset else None, Sites(encoder, head)
-    return compile_checked(checked, target=chip, calibration=samples, sites=sites, **how)
+    samples = dataset.inputs if dataset else None
+    return compile_checked(checked, target=chip, calibration=samples, sites=Sites(*sites), **how)
 
 
 def _conclude(deployed: Deployed, place: Path, form: str) -> None:
