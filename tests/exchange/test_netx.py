@@ -304,6 +304,14 @@ REFUSED: dict[str, tuple[Callable[[Graph], Graph], str, str]] = {
         lambda g: changed(g, **{"c.w": np.full((6, 2, 3, 3), 127, np.int8) * np.int64(64)}),
         "SNN182", "wraps at 8388608",
     ),
+    "high": (
+        lambda g: changed(g, **{"o.t": np.full(10, (131_073 << 6) + 1)}),
+        "SNN182", "its threshold reaches 131073, wanted 131071 at most",
+    ),
+    "falls": (
+        lambda g: changed(g, **{"c.w": np.full((6, 2, 3, 3), -50, np.int8)}),
+        "SNN182", "its potential may fall to ",
+    ),
     "threshold": (
         lambda g: changed(g, **{"n.t": np.arange(64).reshape(1, 8, 8) * 64 + 200_001}),
         "SNN181", "differ within a channel",

@@ -8,7 +8,13 @@ from typing import Literal, cast
 
 import numpy as np
 
-from snncc.backends.lava.mapping import POTENTIAL_BITS, STOCK_SHIFT, StockNeuron, stock_neuron
+from snncc.backends.lava.mapping import (
+    MAX_VTH,
+    POTENTIAL_BITS,
+    STOCK_SHIFT,
+    StockNeuron,
+    stock_neuron,
+)
 from snncc.backends.netx.rules import NETX_BEYOND_FIELDS, NETX_CANNOT_SAY
 from snncc.backends.refusals import Refusals
 from snncc.diagnostics.core import Rule
@@ -264,18 +270,21 @@ class _Walk:
         if largest << stock.k > _INT16:
             message = f"its bias reaches {largest} << {stock.k}, wanted 16 bits"
             self._refuse(op, message, NETX_BEYOND_FIELDS)
-        self._check_widths(neuron, STOCK_SHIFT + stock.k, keeps)
+        self._check_widths(neuron, stock, keeps)
 
     def _check_widths(
-        self, neuron: IntegerNeuron, shift: int, keeps: IntegerCurrent | None
+        self, neuron: IntegerNeuron, stock: StockNeuron, keeps: IntegerCurrent | None
     ) -> None:
         """Refuse currents that could wrap, and potentials that could saturate below.
 
-        Above they may: thresholds lie below the end of the register, so what saturates there fires
-        and is reset all the same.
+        Above they may: thresholds lie below the end of the register, which is held as well, so what
+        saturates there fires and is reset all the same.
         """
+        if stock.vth.max() > MAX_VTH:
+            message = f"its threshold reaches {stock.vth.max()}, wanted {MAX_VTH} at most"
+            self._refuse(neuron, message, NETX_BEYOND_FIELDS)
         kept = [] if keeps is None else [keeps.name]
-        shift = 0 if kept else shift
+        shift = 0 if kept else STOCK_SHIFT + stock.k
         most = 1 << POTENTIAL_BITS
         domains = [self._type(name).domain for name in (*neuron.inputs, *kept)]
         reaches = [int(each.largest) << shift for each in domains if isinstance(each, Grid)]
