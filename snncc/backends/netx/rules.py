@@ -40,7 +40,8 @@ NETX_BEYOND_FIELDS = rule(
     """
     A number of the network outgrows the field that lava-dl and Lava keep it in: a bias is kept in
     16 bits, a threshold in 17, both in units of 64; currents wrap where they leave 24 bits, and
-    potentials stay within them. Written all the same, the file would compute something else than what was verified.
+    potentials stay within them. Written all the same, the file would compute something else than
+    what was verified.
 
     Bounds are those proved from the weights for any input: an input that fires every positive
     weight and no other, or the other way round. A potential may saturate above, where it fires
