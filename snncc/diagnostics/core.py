@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from snncc.ir.domain import Domain
@@ -55,7 +55,9 @@ class Diagnostic:
     """One finding. ``message`` is a phrase that stands alone: what was found, what was wanted.
 
     ``because`` leads back to the cause, ``op`` is the kind of the op at fault, ``domain`` what it
-    reads, and ``allowed_by`` says which policy or option lets it pass.
+    reads, and ``allowed_by`` says which policy or option lets it pass. ``follows`` is the code of
+    the finding without which it would not be there; ``values`` are those of the graph that it is
+    about, by name.
     """
 
     rule: Rule
@@ -66,6 +68,12 @@ class Diagnostic:
     op: str = ""
     domain: Domain | None = None
     allowed_by: str | None = None
+    follows: str = ""
+    values: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def about(self, values: Iterable[str]) -> Diagnostic:
+        """Return the finding as one about these values of the graph."""
+        return replace(self, values=frozenset(values))
 
     @property
     def severity(self) -> Severity:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from snncc.ir.graph import Graph, Shape
 from snncc.passes import polynomial as poly
 from snncc.passes.join_pieces import uniform
-from snncc.passes.neuron_equation import NearMissError
+from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import ONE, Polynomial
 from snncc.passes.recurrence import Affine
 

@@ -20,6 +20,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from snncc.passes.answers import Firing, Rounding, counted
+from snncc.passes.near_miss import NearMissError, product_miss
 from snncc.passes.polynomial import ONE, Polynomial
 from snncc.passes.recurrence import (
     FIRED,
@@ -32,16 +33,6 @@ from snncc.passes.recurrence import (
 )
 
 Currents = tuple[tuple[str, Fraction], ...]
-
-
-class NearMissError(Exception):
-    """A chain is no neuron: why, and the value where it shows."""
-
-    def __init__(self, message: str, at: str) -> None:
-        """Take one phrase and the name of a value."""
-        super().__init__(message)
-        self.message = message
-        self.at = at
 
 
 @dataclass(frozen=True)
@@ -227,7 +218,7 @@ def _update(polynomial: Polynomial, firing: Firing) -> Update:
         if monomial in names:
             continue
         if len(monomial) > 1:
-            raise NearMissError(_mixed(monomial, counts=firing.levels > 1), at)
+            raise product_miss(monomial, at, counts=firing.levels > 1)
         currents.append((monomial[0], factor))
 
     def of(*monomial: str) -> Fraction:
@@ -235,18 +226,6 @@ def _update(polynomial: Polynomial, firing: Firing) -> Update:
 
     cleared, kick = of(gate), Fraction(0) if gate == SPIKE else of(SPIKE)
     return Update(of(POTENTIAL), of(POTENTIAL, gate), cleared, kick, of(), tuple(currents))
-
-
-def _mixed(monomial: tuple[str, ...], *, counts: bool) -> str:
-    others = [name for name in monomial if name not in (POTENTIAL, SPIKE, FIRED)]
-    if not others and counts and SPIKE in monomial:
-        what = "the potential" if POTENTIAL in monomial else "the count of spikes"
-        return f"{what} is multiplied by the count of spikes"
-    if not others:
-        return "the potential is multiplied by itself"
-    if not {SPIKE, FIRED}.isdisjoint(monomial) and POTENTIAL not in monomial:
-        return f"the spike of the step before gates `{others[0]}`, which is no potential"
-    return f"the potential is multiplied by `{others[0]}`, which is not one number"
 
 
 def _hold_same(a: Update, b: Update, at: str) -> None:
@@ -374,6 +353,8 @@ def _entry(
         message = "the current of the first step is not made as those of the others are"
     else:
         message = f"the potential starts at {_text(started)}, a neuron at {rest}"
+        if neuron.rest:
+            message += ", to which a spike resets it"
     raise NearMissError(message, first.potential)
 
 

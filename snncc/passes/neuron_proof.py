@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from snncc.passes.answers import factor_of, fired
-from snncc.passes.neuron_equation import Currents, Equation, NearMissError
+from snncc.passes.near_miss import NearMissError
+from snncc.passes.neuron_equation import Currents, Equation
 from snncc.passes.recurrence import FIRES, Arithmetic, Chain
 
 _SAMPLES = 24

@@ -23,7 +23,7 @@ from snncc.ir.ops import Add, Concat, Constant, Expand, Reshape, Scale
 from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.linear_steps import LinearSteps, Received, Steps
-from snncc.passes.neuron_equation import NearMissError
+from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import TooLargeError
 from snncc.passes.recurrence import Affine
 from snncc.passes.rules_of_raising import UNRAISED_CURRENT

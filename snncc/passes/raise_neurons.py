@@ -19,12 +19,12 @@ from snncc.ir.ops import Foreign
 from snncc.passes.answers import Answer, Firing
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
 from snncc.passes.first_step import neuron_of
-from snncc.passes.lone_firings import why_alone
-from snncc.passes.neuron_equation import Equation, NearMissError, single_step
+from snncc.passes.near_miss import NearMissError
+from snncc.passes.near_misses import Missed, told, unfired
+from snncc.passes.neuron_equation import Equation, single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
 from snncc.passes.recurrence import FIRES, Chain, chains, linked, told_apart
-from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,13 @@ class RaiseNeurons(Pass):
         found: list[Diagnostic] = []
         while graph.of_kind(*FIRES):
             raising = _Raising(graph)
-            found = list(raising.run())
-            if not raising.raised:
-                if raising.settle():
-                    found = []
-                else:
-                    raising.give_up()
+            missed = list(raising.run())
+            if not raising.raised and not raising.settle():
+                found = told(graph, raising.arithmetic, missed)
+                raising.give_up()
             ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
             graph = without_dead(graph.replace(ops, weights))
-        return Result(graph, tuple(dict.fromkeys(found)))
+        return Result(graph, (*found, *unfired(graph, found)))
 
 
 class _Raising:
@@ -69,15 +67,15 @@ class _Raising:
         self.arithmetic = told_apart(graph.by_name, graph.weights)
         self.raised = 0
 
-    def run(self) -> Iterator[Diagnostic]:
-        """Raise every chain that is a neuron; yield what keeps the others from it."""
+    def run(self) -> Iterator[Missed]:
+        """Raise every chain that is a neuron; yield the others with what keeps them from it."""
         found = chains(self.arithmetic)
         timeless = self._is_timeless(found)
         for chain in found:
             try:
                 self._raise(chain, timeless=timeless)
             except NearMissError as miss:
-                yield self._told(chain, miss)
+                yield Missed(chain, miss)
             else:
                 self.raised += 1
 
@@ -114,8 +112,7 @@ class _Raising:
             return
         if len(chain.firings) == 1:
             if not timeless:
-                firing = chain.firings[0]
-                raise NearMissError(why_alone(self.arithmetic, firing), firing.potential)
+                raise NearMissError("", chain.firings[0].potential)
             neuron = single_step(chain)
         else:
             neuron = neuron_of(self.arithmetic, chain)
@@ -193,20 +190,6 @@ class _Raising:
             if firing.potential in read:
                 message = f"the potential of step {step} is read by more than the next step"
                 raise NearMissError(message, firing.potential)
-
-    def _told(self, chain: Chain, miss: NearMissError) -> Diagnostic:
-        steps = len(chain.firings)
-        counted = bool(self._counts(chain.firings[0]))
-        alone = "a count of spikes" if counted else "a comparison"
-        what = alone if steps == 1 else f"arithmetic over {steps} time steps"
-        source = self.graph[miss.at].source
-        if miss.at == chain.firings[0].potential:  # the first is a current, of another layer
-            source = self.arithmetic.places[chain.firings[0]]
-        elif not source.module:
-            source = self.graph[chain.firings[-1].potential].source
-        return UNRAISED_ARITHMETIC.at(
-            source, f"{what} is not a spiking neuron: {miss.message}", op=FIRES[counted]
-        )
 
 
 def _read_by(ops: dict[str, Op], names: Iterable[str], without: Iterable[str]) -> set[str]:

@@ -17,7 +17,8 @@ from snncc.passes.base import Result, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.gather_steps import GatherSteps
 from snncc.passes.join_pieces import JoinPieces
-from snncc.passes.neuron_equation import NearMissError, equation_of
+from snncc.passes.near_miss import NearMissError
+from snncc.passes.neuron_equation import equation_of
 from snncc.passes.neuron_proof import prove
 from snncc.passes.raise_neurons import RaiseNeurons
 from snncc.passes.recurrence import Arithmetic, chains
@@ -191,7 +192,7 @@ def test_resets(reset: Reset, fields: dict[str, Any]) -> None:
         ),
         (
             lambda c, v, s: c.put(ops.Mask, c.put(ops.Sum, c.x, axes=(0,)), hard(c, v, s)),
-            "the potential is multiplied by `sum4`, which is not one number",
+            "the potential is multiplied by `lif` (sum), which is not one number",
         ),
     ],
 )
@@ -240,7 +241,9 @@ def test_the_layers_own_spikes() -> None:
         h = code.add(code.scale(v, 0.5), x) if v else x
         spikes.append(code.fires(h))
         v = hard(code, h, spikes[-1])
-    assert said(code.done(spikes)) == ["the current of step 1 is made of the layer's own spikes"]
+    assert said(code.done(spikes)) == [
+        "its own spikes come back to it through `lif` (linear): it is recurrent"
+    ]
 
 
 def test_two_shapes() -> None:

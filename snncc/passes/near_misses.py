@@ -1,0 +1,147 @@
+"""What is nearly a neuron, told once for each layer, with the values that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from snncc.diagnostics.core import Diagnostic
+from snncc.ir.graph import Graph, Source
+from snncc.passes.near_miss import NearMissError
+from snncc.passes.near_patterns import Pattern, Patterns
+from snncc.passes.near_reasons import alone, called, why
+from snncc.passes.recurrence import FIRES, Arithmetic, Chain, told_apart
+from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
+
+
+class Missed(NamedTuple):
+    """A chain that is no neuron, and what is in the way."""
+
+    chain: Chain
+    miss: NearMissError
+
+
+def told(graph: Graph, arithmetic: Arithmetic, missed: list[Missed]) -> list[Diagnostic]:
+    """Return a finding for each layer whose comparisons make no neuron."""
+    patterns = Patterns(graph, arithmetic)
+    return _merged(_told(patterns, pattern, missed) for pattern in patterns.all())
+
+
+def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return a finding for each layer that fires by something else than a comparison.
+
+    Of the values that others are about nothing more is said.
+
+    It is known by what goes on from one time step to the next: a value, and what one line of code
+    makes of that, with an operator that has no meaning here.
+    """
+    patterns = Patterns(graph, told_apart(graph.by_name, graph.weights))
+    told_of = frozenset[str]().union(*(each.values for each in known))
+    after: dict[str, str] = {}
+    for op in graph.of_kind("foreign"):
+        is_new = op.name not in told_of and getattr(op, "target", "") not in FIRES
+        before = _step_before(patterns, op) if is_new and patterns.is_local(op) else ""
+        if before:
+            after[before] = op.name
+    chains = (_followed(after, name) for name in after if name not in after.values())
+    return _merged(_told_unfired(patterns, chain) for chain in chains)
+
+
+def _merged(found: Iterator[Diagnostic]) -> list[Diagnostic]:
+    """Return findings that say one thing of one place as one."""
+    merged: dict[Diagnostic, frozenset[str]] = {}
+    for each in found:
+        merged[each] = merged.get(each, frozenset()) | each.values
+    return [each.about(values) for each, values in merged.items()]
+
+
+def _told(patterns: Patterns, pattern: Pattern, missed: list[Missed]) -> Diagnostic:
+    members = set(pattern.firings)
+    own = [each for each in missed if not members.isdisjoint(each.chain.firings)]
+    longest = max(own, key=lambda each: len(each.chain.firings))
+    said = longest.miss.said(lambda name: _described(patterns, name))
+    whole = said if len(own) == 1 else ""
+    message = why(patterns, pattern, whole) or said or alone(patterns, pattern)
+    ops = patterns.graph
+    counted = any(ops[name].kind == "count" for name in _spikes(patterns, members))
+    kind = FIRES[counted]
+    what = "a count of spikes" if counted else "a comparison"
+    if len({firing.potential for firing in pattern.firings}) > 1:
+        steps = pattern.steps
+        what = f"arithmetic over {steps} time step{'' if steps == 1 else 's'}"
+    text = f"{what} is not a spiking neuron: {message}"
+    place = _place(patterns, pattern, longest)
+    found = UNRAISED_ARITHMETIC.at(place, text, op=kind)
+    return found.about(pattern.between | _spikes(patterns, members))
+
+
+def _spikes(patterns: Patterns, members: set[Any]) -> frozenset[str]:
+    answers = patterns.arithmetic.answers
+    return frozenset(name for name, answer in answers.items() if answer.firing in members)
+
+
+def _place(patterns: Patterns, pattern: Pattern, found: Missed) -> Source:
+    """Return where it shows; the first potential is a current, and stands in another layer."""
+    firing, at = pattern.firings[0], found.miss.at
+    compared = patterns.arithmetic.places[firing]
+    if at == firing.potential or not found.miss.message:
+        return compared
+    source = patterns.graph[at].source
+    last = patterns.graph[found.chain.firings[-1].potential].source
+    return source if source.module else last if last.module or last.file else compared
+
+
+def _described(patterns: Patterns, name: str) -> str:
+    """Return what enters a potential in words: by the nearest op behind it that has no meaning."""
+    for each in (name, *patterns.behind(name)):
+        op = patterns.graph[each]
+        if op.kind == "foreign":
+            return called(op)
+    op = patterns.graph[name]
+    return _IN_WORDS.get(op.kind) or called(op)
+
+
+_IN_WORDS = {
+    "constant": "stored numbers",
+    "batch_norm": "a number of its own in each channel",
+}
+
+
+def _step_before(patterns: Patterns, op: Any) -> str:
+    """Return the op that does in the step before what this one does, nothing where none does.
+
+    The value that goes on reads both what that op made and what it made it of.
+    """
+    behind = set(patterns.behind(op.name))
+    found = [
+        other
+        for other in patterns.graph.of_kind("foreign")
+        if other.name in behind
+        and (other.source, getattr(other, "target", "")) == (op.source, op.target)
+        and _base(patterns, other) in behind
+        and patterns.graph[_base(patterns, other)].kind != "foreign"
+    ]
+    return max(found, key=lambda each: patterns.place[each.name]).name if found else ""
+
+
+def _base(patterns: Patterns, op: Any) -> str:
+    """Return what an op reads, but for factors of it and sums with numbers."""
+    return patterns.arithmetic.affine_path(op.inputs[0])[-1].name
+
+
+def _followed(after: dict[str, str], name: str) -> list[str]:
+    chain = [name]
+    while chain[-1] in after:
+        chain.append(after[chain[-1]])
+    return chain
+
+
+def _told_unfired(patterns: Patterns, chain: list[str]) -> Diagnostic:
+    last = patterns.graph[chain[-1]]
+    text = (
+        f"arithmetic over {len(chain)} time steps is not a spiking neuron:"
+        f" {called(last)} makes of the potential what is fired, wanted a comparison with a number"
+    )
+    between = frozenset(chain).union(*(patterns.behind(name) for name in chain))
+    found = UNRAISED_ARITHMETIC.at(last.source, text, op="foreign")
+    return found.about(frozenset(n for n in between if patterns.is_local(patterns.graph[n])))
