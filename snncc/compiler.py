@@ -26,12 +26,13 @@ from snncc.ir.io import in_integers, sample_shape
 from snncc.ir.latency import Pipeline
 from snncc.ir.ops import Input, IntegerNeuron
 from snncc.ir.sites import USUAL_SITES, Sites
-from snncc.passes import FRONT
+from snncc.passes import FRONT, RAISING
 from snncc.passes.balance_delays import pipelined
 from snncc.passes.base import Pass, PassError, Result, run_passes
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes, Verdict, verdicts
 from snncc.passes.check_target import CheckTarget
+from snncc.passes.consequences import with_causes
 from snncc.passes.fit_widths import fitted
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
@@ -53,7 +54,6 @@ MultiLevel: TypeAlias = Literal["auto", "graded", "substeps"]
 _AGREEMENT_SAMPLES = 8
 _AGREEMENT_OPS = 2_000_000_000
 """The dense operations that a compile may spend on comparing with the model; one sample always."""
-
 
 Form = Literal["as-written", "deployed"]
 """Which network is judged: the one that was written, or what is left of it on the chip."""
@@ -144,8 +144,8 @@ def check_model(
         steps = _step_graph(model.origin, entry)
     except SnnccError as refusal:
         return _checked_as_imported(model, entry, policy, refusal)
-    checked = CheckSpikes(policy).run(steps.graph)
-    found = (*model.notes, *steps.diagnostics, *checked.diagnostics)
+    judged = CheckSpikes(policy).run(steps.graph).diagnostics
+    found = (*model.notes, *with_causes(steps.graph, (*steps.diagnostics, *judged)))
     written = Checked(model.name, steps.graph, found, verdicts(steps.graph), model, policy)
     if deployed:
         return as_deployed(written)
@@ -191,9 +191,16 @@ def _step_graph(origin: Origin, entry: Graph) -> Result:
 def _checked_as_imported(
     model: Model, tensor: Graph, policy: Policy, refusal: SnnccError
 ) -> Checked:
-    """Judge what has no step graph: its products have domains all the same."""
-    graph = run_passes(tensor, (Canonicalise(),)).graph
-    found = (*model.notes, *refusal.diagnostics, *CheckSpikes(policy).run(graph).diagnostics)
+    """Judge what has no step graph: its products have domains all the same.
+
+    Neurons that were found stay so; what is left as arithmetic is told with what follows from it.
+    """
+    try:
+        graph = run_passes(tensor, RAISING).graph
+    except SnnccError:
+        graph = run_passes(tensor, (Canonicalise(),)).graph
+    judged = (*refusal.diagnostics, *CheckSpikes(policy).run(graph).diagnostics)
+    found = (*model.notes, *with_causes(graph, judged))
     return Checked(model.name, graph, found, verdicts(graph), model, policy)
 
 
@@ -208,7 +215,7 @@ def as_deployed(checked: Checked, *, max_weights: int | None = None) -> Checked:
     judged = CheckSpikes(checked.policy).run(merged.graph).diagnostics
     front = (d for d in checked.diagnostics if not d.rule.code.startswith("SNN2"))
     return dataclasses.replace(
-        checked, graph=merged.graph, diagnostics=(*front, *judged, *merged.diagnostics),
+        checked, graph=merged.graph, diagnostics=(*with_causes(merged.graph, (*front, *judged)), *merged.diagnostics),
         verdicts=verdicts(merged.graph), form="deployed", merged=merged,
         other_form=checked.diagnostics,
     )  # fmt: skip
@@ -365,11 +372,11 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
 
 def _refusal(checked: Checked) -> tuple[Diagnostic, ...]:
     errors = tuple(d for d in checked.diagnostics if d.severity is Severity.ERROR)
+    own = [d.rule.code for d in errors if d.rule.code.startswith("SNN2") and not d.follows]
     summary = NOT_SPIKE_DRIVEN.at(
-        Source(),
-        f"`{checked.name}` has {len(errors)} findings of the spike-driven check",
-        hint="mend them, or allow them on purpose: --allow " + errors[0].rule.code,
-    )
+        Source(), f"`{checked.name}` has {len(errors)} finding{'s'[: len(errors) > 1]} of the check",
+        hint="mend them" + (f", or allow them on purpose: --allow {own[0]}" if own else ""),
+    )  # fmt: skip
     chains = checked.merged.diagnostics if checked.merged else ()
     return (*errors, *(d for d in chains if d.rule is CHAIN_LEFT), summary)
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     "--witness", type=Place(), metavar="FILE|DIR",
     help="Search for inputs under which a layer receives no spike; keep them here, as .npz.",
 )  # fmt: skip
+@click.option(
+    "--all", "every", is_flag=True,
+    help="Print the findings that follow from another, too, not their number alone.",
+)  # fmt: skip
 @form("text", "json", "sarif", "junit", "github")
 def check(
     model: str,
@@ -45,6 +49,7 @@ def check(
     deployed: bool,
     fail_on: str,
     witness: Path | None,
+    every: bool,
     form: str,
     **options: Any,
 ) -> int:
@@ -72,14 +77,16 @@ def check(
     if searched is not None:
         findings = dataclasses.replace(findings, facts={**findings.facts, "witnesses": searched})
     if form == "text":
-        _tell(checked, findings, searched)
+        _tell(checked, findings, searched, every=every)
         after_check(model, findings, compiled=checked.model.in_integers)
     else:
         result(RENDERERS[form](findings))
     return EXIT_CLEAN if findings.clean else EXIT_FINDINGS
 
 
-def _tell(checked: Checked, findings: Findings, searched: list[dict[str, Any]] | None) -> None:
+def _tell(
+    checked: Checked, findings: Findings, searched: list[dict[str, Any]] | None, *, every: bool
+) -> None:
     """Print for people: findings, witnesses, what the weights do not tell, and the table.
 
     ``searched`` is what became of each search for a witness, None where none was asked for.
@@ -87,7 +94,7 @@ def _tell(checked: Checked, findings: Findings, searched: list[dict[str, Any]] |
     from snncc.backends.report.inspect import assumptions_text
     from snncc.backends.report.verdicts import verdict_text, witness_text
 
-    show(*findings.everything)
+    show(*findings.everything, every=every)
     for each in searched or ():
         say(witness_text(each))
     if searched is not None and not searched:

@@ -17,7 +17,9 @@ def after_check(model: str, findings: Findings, *, compiled: bool) -> None:
 
     What was ``compiled`` before is priced.
     """
-    failing = [d for d in findings.everything if findings.fails(d)]
+    from snncc.diagnostics.render import folded
+
+    failing = [d for d, _ in folded(findings.everything) if findings.fails(d)]
     if failing:
         _say(f"snncc explain {failing[0].rule.code}")
     elif model.startswith("arch:"):

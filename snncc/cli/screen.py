@@ -25,11 +25,11 @@ def stderr() -> Console:
     return Console(file=sys.stderr)
 
 
-def show(*diagnostics: Diagnostic) -> None:
-    """Print findings to stderr."""
+def show(*diagnostics: Diagnostic, every: bool = False) -> None:
+    """Print findings to stderr; those that follow from others are counted, or ``every`` printed."""
     from snncc.diagnostics.render import print_to
 
-    print_to(stderr(), *diagnostics)
+    print_to(stderr(), *diagnostics, every=every)
 
 
 def say(text: str) -> None:

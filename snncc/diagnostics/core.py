@@ -55,9 +55,9 @@ class Diagnostic:
     """One finding. ``message`` is a phrase that stands alone: what was found, what was wanted.
 
     ``because`` leads back to the cause, ``op`` is the kind of the op at fault, ``domain`` what it
-    reads, and ``allowed_by`` says which policy or option lets it pass. ``follows`` is the code of
-    the finding without which it would not be there; ``values`` are those of the graph that it is
-    about, by name.
+    reads, and ``allowed_by`` says which policy or option lets it pass. ``follows`` is the
+    finding without which it would not be there; ``values`` are those of the graph that it is about,
+    by name.
     """
 
     rule: Rule
@@ -68,7 +68,7 @@ class Diagnostic:
     op: str = ""
     domain: Domain | None = None
     allowed_by: str | None = None
-    follows: str = ""
+    follows: Diagnostic | None = None
     values: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def about(self, values: Iterable[str]) -> Diagnostic:

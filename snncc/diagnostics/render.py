@@ -6,7 +6,8 @@ A renderer is a function from a ``Findings`` to a string; ``formats.RENDERERS`` 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -77,8 +78,23 @@ class Findings:
 Renderer: TypeAlias = Callable[[Findings], str]
 
 
-def text_of(diagnostic: Diagnostic) -> str:
-    """Return a finding as plain text, a headline and its details, without a final newline."""
+def folded(diagnostics: Iterable[Diagnostic]) -> list[tuple[Diagnostic, int]]:
+    """Return the findings that follow from no other, each with how many follow from it.
+
+    Those come first without which others would not be there.
+    """
+    every = tuple(diagnostics)
+    following = Counter(d.follows for d in every if d.follows)
+    leading = [d for d in every if d.follows is None]
+    leading.sort(key=lambda d: d not in following)
+    return [(d, following[d]) for d in leading]
+
+
+def text_of(diagnostic: Diagnostic, following: int = 0) -> str:
+    """Return a finding as plain text, a headline and its details, without a final newline.
+
+    ``following`` findings are left out, since they follow from this one.
+    """
     lines = [_headline(diagnostic)]
     if place := where(diagnostic.source):
         lines.append(f"  --> {place}")
@@ -87,15 +103,18 @@ def text_of(diagnostic: Diagnostic) -> str:
         lines.append(f"  allowed by: {diagnostic.allowed_by}")
     if diagnostic.hint:
         lines.append(f"  help: {diagnostic.hint}")
+    if following:
+        them = "finding follows" if following == 1 else "findings follow"
+        lines.append(f"  and {following} {them} from it: snncc check --all")
     lines.append(f"  explain: snncc explain {diagnostic.rule.code}")
     return "\n".join(printable(line) for line in lines)
 
 
-def styled(diagnostic: Diagnostic) -> Text:
+def styled(diagnostic: Diagnostic, following: int = 0) -> Text:
     """Return ``text_of`` for a terminal: severity and code coloured, details dimmed."""
     from rich.text import Text  # noqa: PLC0415 - only who prints in colour pays for it
 
-    headline, *details = text_of(diagnostic).splitlines()
+    headline, *details = text_of(diagnostic, following).splitlines()
     label, _, message = headline.partition(": ")
     text = Text(label, style=_STYLES[diagnostic.severity])
     text.append(f": {message}", style="bold")
@@ -106,19 +125,25 @@ def styled(diagnostic: Diagnostic) -> Text:
     return text
 
 
-def print_to(console: Console, *diagnostics: Diagnostic) -> None:
-    """Print findings, one after the other with an empty line between, in their order."""
-    for number, diagnostic in enumerate(diagnostics):
+def print_to(console: Console, *diagnostics: Diagnostic, every: bool = False) -> None:
+    """Print findings, one after the other with an empty line between, in their order.
+
+    Causes stand first, and what follows from them is counted; with ``every`` it is printed, too.
+    """
+    shown = folded(diagnostics)
+    if every:
+        shown = [(d, 0) for d in (*(d for d, _ in shown), *(d for d in diagnostics if d.follows))]
+    for number, (diagnostic, following) in enumerate(shown):
         if number:
             console.print()
-        console.print(styled(diagnostic), soft_wrap=True, highlight=False)
+        console.print(styled(diagnostic, following), soft_wrap=True, highlight=False)
 
 
 def where(source: Source) -> str:
-    """Return module path and line of code, as far as they are known."""
+    """Return module path and line of code, as far as they are known; else the node of a file."""
     if source.module and source.place:
         return f"{source.module} ({source.place})"
-    return source.module or source.place
+    return source.module or source.place or source.node
 
 
 def printable(text: str) -> str:
@@ -150,8 +175,9 @@ def finding_document(diagnostic: Diagnostic) -> dict[str, Any]:
         "message": diagnostic.message,
         "because": list(diagnostic.because),
         "hint": diagnostic.hint,
-        "source": {"file": source.file, "line": source.line},
+        "source": {"file": source.file, "line": source.line, "node": source.node},
         "allowed_by": diagnostic.allowed_by,
+        "follows": diagnostic.follows.rule.code if diagnostic.follows else None,
     }
 
 

@@ -44,6 +44,7 @@ Weights: TypeAlias = Mapping[str, Weight]
 class Source:
     """Where an op comes from: the module path in the model and the line of its code.
 
+    ``node`` is what a file calls it, for where it says neither; it takes no part in equality.
     ``merged`` are the module paths of the ops that rewrites have folded into this one.
     """
 
@@ -51,6 +52,7 @@ class Source:
     file: str = ""
     line: int = 0
     merged: tuple[str, ...] = ()
+    node: str = field(default="", compare=False)
 
     @property
     def place(self) -> str:

@@ -28,7 +28,7 @@ from snncc.ir.ops import OPS
 _KINDS = {op.kind: op for op in OPS}
 _HEADER = re.compile(r"graph (tensor|step) T(\d+) \{")
 _LINE = re.compile(r"  %([^ ]+) = (\w+)\((.*)\) : (<[^<>]*>)(?:  # (.*))?")
-_PLAIN_SOURCE = re.compile(r"([\w.+\- ]*) @ ([\w./\-]*):(\d+)")
+_PLAIN_SOURCE = re.compile(r"([\w.+\- ]*?)(?: @ ([\w./\-]*):(\d+))?")
 _INPUT = re.compile(r"%([^ ,]+)(?:, |$)")
 _GRID = re.compile(r"grid\(([\d/]+), (-?\d+)\.\.(-?\d+)\)|int\[(-?\d+)\.\.(-?\d+)\]")
 
@@ -53,7 +53,8 @@ def _dump_op(op: Op, type_: Type) -> str:
 def _dump_source(source: Source) -> str:
     if source == Source():
         return ""
-    plain = f"{' + '.join((source.module, *source.merged))} @ {source.file}:{source.line}"
+    place = f" @ {source.file}:{source.line}" if source.place else ""
+    plain = " + ".join((source.module, *source.merged)) + place
     if _PLAIN_SOURCE.fullmatch(plain) and "+" not in source.module:
         return plain
     return json.dumps([source.module, source.file, source.line, list(source.merged)])
@@ -170,6 +171,6 @@ def _parse_source(text: str) -> Source:
     plain = _PLAIN_SOURCE.fullmatch(text)
     if plain:
         module, *merged = plain[1].split(" + ")
-        return Source(module, plain[2], int(plain[3]), tuple(merged))
+        return Source(module, plain[2] or "", int(plain[3] or 0), tuple(merged))
     module, file, line, merged = json.loads(text)
     return Source(module, file, line, tuple(merged))

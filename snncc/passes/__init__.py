@@ -45,13 +45,18 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
     )
 }
 
-FRONT: Final[tuple[Pass, ...]] = (
+RAISING: Final[tuple[Pass, ...]] = (
     GatherCalls(),
     JoinPieces(),
     Canonicalise(keep_scales=True),
     RaiseNeurons(),
     RaiseCurrents(),
     Canonicalise(),
+)
+"""From a graph as imported to one with neurons and currents, over all time steps."""
+
+FRONT: Final[tuple[Pass, ...]] = (
+    *RAISING,
     GatherSteps(),
     Canonicalise(),
     ToSteps(),

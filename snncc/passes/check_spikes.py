@@ -238,7 +238,7 @@ def _finding(verdict: Verdict) -> Diagnostic:
         because=verdict.because,
         op=verdict.kind,
         domain=verdict.domains[0],
-    )
+    ).about((verdict.name,))
 
 
 def _foreign(graph: Graph) -> Iterator[Diagnostic]:
@@ -246,4 +246,4 @@ def _foreign(graph: Graph) -> Iterator[Diagnostic]:
         target = getattr(op, "target", op.kind)
         text = f"{place(op)} is {target}, which has no spiking form"
         domain = graph.type_of(op.inputs[0]).domain if op.inputs else None
-        yield FOREIGN_OP.at(op.source, text, op=op.kind, domain=domain)
+        yield FOREIGN_OP.at(op.source, text, op=op.kind, domain=domain).about((op.name,))

@@ -1,4 +1,4 @@
-"""What is raised where arithmetic is nearly a neuron or a current, and what products are told as."""
+"""What is raised where arithmetic is nearly a neuron or a current, and how products are told."""
 
 from __future__ import annotations
 

@@ -131,10 +131,11 @@ class Patterns:
         """Return what is made of one potential of the layer and of numbers alone."""
         of: dict[str, str] = {firing.potential: firing.potential for firing in members}
         answers, number = self.arithmetic.answers, self.arithmetic.number
+        known = self.arithmetic.firings.keys() | answers.keys()
         for op in self.graph.ops:
             if op.name in answers and answers[op.name].firing in members:
                 of[op.name] = answers[op.name].firing.potential
-            elif op.name not in of and self.is_local(op):
+            elif op.name not in known and self.is_local(op):
                 made_of = {of.get(each, "") for each in op.inputs if number(each) is None}
                 if len(made_of) == 1 and "" not in made_of:
                     (of[op.name],) = made_of

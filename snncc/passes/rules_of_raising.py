@@ -79,7 +79,8 @@ UNRAISED_CURRENT = rule(
 
     A current that is written out in Python is recognised where, in all time steps alike, a constant
     share of it is left and an input is added: `current = 0.9 * current + x`. The share is one
-    number between 0 and 1 for the whole layer, and the current starts at 0.
+    number between 0 and 1 for the whole layer, and the current starts at 0. The neuron reads it in
+    the time step in which it is updated, not in the next.
 
     Fails, because each neuron keeps a share of its own:
 

@@ -124,7 +124,7 @@ def unfolded_scales(graph: Graph) -> Iterator[Diagnostic]:
             hint="scale a value that goes straight into a weighted layer or a neuron",
             op=op.kind,
             domain=graph.type_of(op.inputs[0]).domain,
-        )
+        ).about((op.name,))
 
 
 def _called(op: Op) -> str:

@@ -16,6 +16,7 @@ from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.ir.graph import Graph, Op
 from snncc.ir.layouts import Along, Roles, track
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
+from snncc.passes.late_steps import layers_of_steps, read_late
 from snncc.passes.rules import (
     BATCH_MIXED,
     NO_TIME_AXIS,
@@ -88,7 +89,9 @@ def _faults(roles: Roles) -> list[Diagnostic]:
     for op in graph.of_kind("constant"):
         found += _constant_faults(roles, op)
     place = {op.name: i for i, op in enumerate(graph.ops)}
-    return [diagnostic for _, diagnostic in sorted(found, key=lambda f: place[f[0]])]
+    faults = [diagnostic for _, diagnostic in sorted(found, key=lambda f: place[f[0]])]
+    is_mixed = any(fault.rule is TIME_MIXED for fault in faults)
+    return [*(read_late(graph) if is_mixed else ()), *faults]
 
 
 Fault = tuple[str, Diagnostic]
@@ -126,7 +129,8 @@ def _along_faults(roles: Roles, along: Along) -> Iterator[Fault]:
     op = along.op
     if not along.sums and roles.holds(along.axis, roles.time):
         text = f"{_called(op)} mixes time steps: {along.what} holds time"
-        yield op.name, TIME_MIXED.at(op.source, text, op=op.kind)
+        because = layers_of_steps(roles.found.graph, op)
+        yield op.name, TIME_MIXED.at(op.source, text, because=because, op=op.kind)
     if roles.holds(along.axis, roles.batch):
         text = f"{_called(op)} mixes samples: {along.what} holds the batch"
         yield op.name, BATCH_MIXED.at(op.source, text, op=op.kind)

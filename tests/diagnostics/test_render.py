@@ -101,8 +101,9 @@ def test_json_keeps_the_keys_of_the_schema() -> None:
     assert found["op"] == "conv"
     assert found["domain"] == {"kind": "grid", "step": 1, "lo": 0, "hi": 2, "text": "int[0..2]"}
     assert found["because"] == ["`s` is add of spike and spike (block.0)"]
-    assert found["source"] == {"file": "net.py", "line": 7}
+    assert found["source"] == {"file": "net.py", "line": 7, "node": ""}
     assert found["allowed_by"] is None
+    assert found["follows"] is None
 
 
 @pytest.mark.parametrize(

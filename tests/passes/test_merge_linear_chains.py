@@ -115,9 +115,9 @@ def test_golden() -> None:
     windows = "stride=(1, 1), padding=(1, 1), dilation=(1, 1)"
     modules = " + ".join(each.source.module for each in REP_CONV)
     assert dump(result.graph).splitlines()[1:-1] == [
-        "  %x = input(shape=(4, 6, 6)) : <4x6x6; real>  # net.x @ :0",
-        f"  %a = conv(%x, {weights}, {windows}) : <4x6x6; real>  # {modules} @ :0",
-        "  %y = output(%a) : <4x6x6; real>  # net.y @ :0",
+        "  %x = input(shape=(4, 6, 6)) : <4x6x6; real>  # net.x",
+        f"  %a = conv(%x, {weights}, {windows}) : <4x6x6; real>  # {modules}",
+        "  %y = output(%a) : <4x6x6; real>  # net.y",
     ]
     assert result.graph.weights["a.merged_weight"].shape == (4, 4, 3, 3)
     assert {str(w.dtype) for w in result.graph.weights.values()} == {"float64"}

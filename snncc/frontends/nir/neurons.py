@@ -96,7 +96,8 @@ def _rate(write: Writer, node: Node, field: str) -> float:
     rate = write.reading.convention.rate(tau) if tau > 0 else 0.0
     if not 0 < rate <= 1:
         what = "current" if field == "tau_syn" else "potential"
-        message = f"`{field}` is {tau:g}: {rate:.4g} of the {what} would leak in one time step"
+        leaks = f": {rate:.4g} of the {what} would leak in one time step"
+        message = f"`{field}` is {tau:g}{leaks if tau > 0 else ', wanted a time above 0'}"
         raise write.beyond(node, message, _HINT)
     return rate
 

@@ -112,7 +112,8 @@ class Importer:
             reason = "is made by a later node: the graph has a cycle or is not sorted"
         else:
             reason = "is made by no node"
-        raise self.fault_of_file(f"a node reads `{short(name)}`, which {reason}")
+        what = "it reads" if self.node.operator else "the graph answers with"
+        raise self.fault_of_file(f"{what} `{short(name)}`, which {reason}")
 
     def made_by(self, name: str, operator: str) -> Node | None:
         """Return the node that makes a value, None where it is not of that operator."""
@@ -126,15 +127,16 @@ class Importer:
             source = Source(source.module, self.place.path.as_posix())
         raise SnnccError(
             rules.UNSUPPORTED_OP.at(
-                source, f"node `{self.node.called}`: {message}",
+                source, f"{self.node.in_words}: {message}",
                 hint=hint, op=self.operator,
             )
         )  # fmt: skip
 
     def fault_of_file(self, reason: str) -> SnnccError:
-        """Return the error of a node that means nothing."""
-        called = self.node.called
-        return self.place.damaged(f"node `{called}`: {reason}", node=called)
+        """Return the error of a node that means nothing, or of a graph whose answer does not."""
+        if not self.node.operator:
+            return self.place.damaged(reason)
+        return self.place.damaged(f"{self.node.in_words}: {reason}", node=self.node.called)
 
     def aten(self, name: str, *given: Any, **named: Any) -> Any:
         """Apply an operator of torch, ``add.Tensor`` say, to values and numbers."""
@@ -234,6 +236,7 @@ class Importer:
 
     def graph(self, ends: list[str]) -> Graph:
         """Return the graph of what answers; all but the first answer are left out."""
+        self.node = Node("", "", "", (), ())
         answer = self.value(ends[0])
         if answer is None:
             raise self.place.damaged("its answer is no value")

@@ -15,6 +15,7 @@ from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
 from snncc.frontends.onnx.step_functions import heaviside
+from snncc.frontends.onnx.tensors import element_type
 from snncc.frontends.onnx.views import VIEWS, Inputs, Operator, axes_of, optional
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -70,7 +71,7 @@ def _total(c: Importer, node: Node, x: Inputs) -> Any:
 def _cast(c: Importer, node: Node, x: Inputs) -> Any:
     to = node.attributes.get("to", 0)
     if to not in _TYPES:
-        c.refuse(f"it casts to element type {to}")
+        c.refuse(f"it casts to element type {element_type(to)}")
     return c.aten("_to_copy", x[0], dtype=_TYPES[to])
 
 

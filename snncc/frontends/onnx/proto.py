@@ -78,7 +78,20 @@ class Node:
     @property
     def called(self) -> str:
         """The node's name, or that of its first result."""
-        return short(self.name or next((name for name in self.outputs if name), self.operator))
+        return short(self.name or self.result or self.operator)
+
+    @property
+    def result(self) -> str:
+        """The name of its first result; empty where it has none."""
+        return next((name for name in self.outputs if name), "")
+
+    @property
+    def in_words(self) -> str:
+        """The node as findings call it: by its name, else by what it is and what it writes."""
+        if self.name:
+            return f"node `{short(self.name)}`"
+        writes = f" writing `{short(self.result)}`" if self.result else ""
+        return f"{short(self.operator)} node{writes}"
 
 
 def short(name: str | bytes) -> str:

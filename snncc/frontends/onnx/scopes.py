@@ -45,7 +45,7 @@ class Scopes:
         path = module_of(node)
         if path not in self._names:
             self._names[path] = self._called_once(path)
-        return Source(self._owner(node) or self._names[path], file, line)
+        return Source(self._owner(node) or self._names[path], file, line, node=node.in_words)
 
     def _owner(self, node: Node) -> str:
         """Return the path of the layer whose weight a node reads, if the weight's name says it."""

@@ -49,13 +49,18 @@ def read_tensor(place: Place, proto: onnx.TensorProto, *, finite: bool = True) -
     return tensor
 
 
+def element_type(number: int) -> str:
+    """Return an element type as people read it: its number, and its name where ONNX has one."""
+    kinds = onnx.TensorProto.DataType
+    return f"{number} ({kinds.Name(number)})" if number in kinds.values() else f"{number}"
+
+
 def _read(place: Place, proto: onnx.TensorProto) -> Tensor:
     name = short(proto.name) or "a constant"
     shape = tuple(proto.dims)
     if proto.data_type not in _FIELDS:
-        kinds = onnx.TensorProto.DataType
-        kind = kinds.Name(proto.data_type) if proto.data_type in kinds.values() else "?"
-        message = f"`{name}` has element type {kind}, wanted floats, integers or booleans"
+        found = element_type(proto.data_type)
+        message = f"`{name}` has element type {found}, wanted floats, integers or booleans"
         raise place.fault(rules.UNSUPPORTED_OP, message)
     if len(shape) > limits.MOST_AXES or any(n < 0 for n in shape):
         raise place.damaged(f"`{name}` has shape {shape[: limits.MOST_AXES]}")
