@@ -191,10 +191,7 @@ def _step_graph(origin: Origin, entry: Graph) -> Result:
 def _checked_as_imported(
     model: Model, tensor: Graph, policy: Policy, refusal: SnnccError
 ) -> Checked:
-    """Judge what has no step graph: its products have domains all the same.
-
-    Neurons that were found stay so; what is left as arithmetic is told with what follows from it.
-    """
+    """Judge what has no step graph: products have domains, neurons that were found are neurons."""
     try:
         graph = run_passes(tensor, RAISING).graph
     except SnnccError:
@@ -214,8 +211,9 @@ def as_deployed(checked: Checked, *, max_weights: int | None = None) -> Checked:
     merged = MergeLinearChains(max_weights=max_weights).run(checked.graph)
     judged = CheckSpikes(checked.policy).run(merged.graph).diagnostics
     front = (d for d in checked.diagnostics if not d.rule.code.startswith("SNN2"))
+    found = (*with_causes(merged.graph, (*front, *judged)), *merged.diagnostics)
     return dataclasses.replace(
-        checked, graph=merged.graph, diagnostics=(*with_causes(merged.graph, (*front, *judged)), *merged.diagnostics),
+        checked, graph=merged.graph, diagnostics=found,
         verdicts=verdicts(merged.graph), form="deployed", merged=merged,
         other_form=checked.diagnostics,
     )  # fmt: skip
@@ -372,9 +370,10 @@ def _agreement(checked: Checked, graph: Graph, samples: Array) -> Agreement:
 
 def _refusal(checked: Checked) -> tuple[Diagnostic, ...]:
     errors = tuple(d for d in checked.diagnostics if d.severity is Severity.ERROR)
+    found = "finding" if len(errors) == 1 else "findings"
     own = [d.rule.code for d in errors if d.rule.code.startswith("SNN2") and not d.follows]
     summary = NOT_SPIKE_DRIVEN.at(
-        Source(), f"`{checked.name}` has {len(errors)} finding{'s'[: len(errors) > 1]} of the check",
+        Source(), f"`{checked.name}` has {len(errors)} {found} of the spike-driven check",
         hint="mend them" + (f", or allow them on purpose: --allow {own[0]}" if own else ""),
     )  # fmt: skip
     chains = checked.merged.diagnostics if checked.merged else ()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.graph import Graph, Source
+from snncc.ir.ops import VIEWS
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.near_patterns import Pattern, Patterns
 from snncc.passes.near_reasons import alone, called, why
-from snncc.passes.recurrence import FIRES, Arithmetic, Chain, told_apart
+from snncc.passes.recurrence import FIRES, Chain, told_apart
 from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
 
 
@@ -21,10 +22,25 @@ class Missed(NamedTuple):
     miss: NearMissError
 
 
-def told(graph: Graph, arithmetic: Arithmetic, missed: list[Missed]) -> list[Diagnostic]:
-    """Return a finding for each layer whose comparisons make no neuron."""
-    patterns = Patterns(graph, arithmetic)
-    return _merged(_told(patterns, pattern, missed) for pattern in patterns.all())
+def told(patterns: Patterns, missed: list[Missed], before: Patterns) -> list[Diagnostic]:
+    """Return a finding for each layer whose comparisons make no neuron.
+
+    ``before`` is the graph before any neuron was found: steps of a layer may have become one.
+    """
+    of = {name: pattern for pattern in before.all() for name in pattern.potentials}
+    found = []
+    for pattern in patterns.all():
+        whole = of.get(pattern.potentials[0], pattern)
+        more = len(whole.potentials) > len(pattern.potentials) and _is_one_layer(before, whole)
+        found.append(_told(*((before, whole) if more else (patterns, pattern)), missed, more=more))
+    return _merged(found)
+
+
+def _is_one_layer(patterns: Patterns, pattern: Pattern) -> bool:
+    """Whether all firings of a pattern are known to be of one module or of one line."""
+    places = {patterns.arithmetic.places[firing] for firing in pattern.firings}
+    modules = {place.module for place in places}
+    return len(modules) == 1 and ("" not in modules or len(places) == 1) and Source() not in places
 
 
 def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -47,7 +63,7 @@ def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
     return _merged(_told_unfired(patterns, chain) for chain in chains)
 
 
-def _merged(found: Iterator[Diagnostic]) -> list[Diagnostic]:
+def _merged(found: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Return findings that say one thing of one place as one."""
     merged: dict[Diagnostic, frozenset[str]] = {}
     for each in found:
@@ -55,18 +71,18 @@ def _merged(found: Iterator[Diagnostic]) -> list[Diagnostic]:
     return [each.about(values) for each, values in merged.items()]
 
 
-def _told(patterns: Patterns, pattern: Pattern, missed: list[Missed]) -> Diagnostic:
+def _told(patterns: Patterns, pattern: Pattern, missed: list[Missed], *, more: bool) -> Diagnostic:
     members = set(pattern.firings)
-    own = [each for each in missed if not members.isdisjoint(each.chain.firings)]
+    own = [e for e in missed if any(f.potential in pattern.potentials for f in e.chain.firings)]
     longest = max(own, key=lambda each: len(each.chain.firings))
-    said = longest.miss.said(lambda name: _described(patterns, name))
+    said = "" if more else longest.miss.said(lambda name: _described(patterns, name))
     whole = said if len(own) == 1 else ""
     message = why(patterns, pattern, whole) or said or alone(patterns, pattern)
     ops = patterns.graph
     counted = any(ops[name].kind == "count" for name in _spikes(patterns, members))
     kind = FIRES[counted]
     what = "a count of spikes" if counted else "a comparison"
-    if len({firing.potential for firing in pattern.firings}) > 1:
+    if len(pattern.potentials) > 1:
         steps = pattern.steps
         what = f"arithmetic over {steps} time step{'' if steps == 1 else 's'}"
     text = f"{what} is not a spiking neuron: {message}"
@@ -84,10 +100,10 @@ def _place(patterns: Patterns, pattern: Pattern, found: Missed) -> Source:
     """Return where it shows; the first potential is a current, and stands in another layer."""
     firing, at = pattern.firings[0], found.miss.at
     compared = patterns.arithmetic.places[firing]
-    if at == firing.potential or not found.miss.message:
+    if at == firing.potential or not found.miss.message or at not in patterns.place:
         return compared
     source = patterns.graph[at].source
-    last = patterns.graph[found.chain.firings[-1].potential].source
+    last = patterns.graph[pattern.potentials[-1]].source
     return source if source.module else last if last.module or last.file else compared
 
 
@@ -98,13 +114,9 @@ def _described(patterns: Patterns, name: str) -> str:
         if op.kind == "foreign":
             return called(op)
     op = patterns.graph[name]
-    return _IN_WORDS.get(op.kind) or called(op)
-
-
-_IN_WORDS = {
-    "constant": "stored numbers",
-    "batch_norm": "a number of its own in each channel",
-}
+    while op.kind in VIEWS:
+        op = patterns.graph[op.inputs[0]]
+    return "a stored tensor" if op.kind in ("constant", "batch_norm") else called(op)
 
 
 def _step_before(patterns: Patterns, op: Any) -> str:

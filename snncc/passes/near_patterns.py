@@ -33,6 +33,11 @@ class Pattern:
     given: Mapping[str, tuple[str, ...]]
     steps: int
 
+    @property
+    def potentials(self) -> tuple[str, ...]:
+        """What is compared, each once, in the order of the graph."""
+        return tuple(dict.fromkeys(firing.potential for firing in self.firings))
+
 
 class Patterns:
     """The comparisons of a graph, put together; ``arithmetic`` is the graph's."""

@@ -18,12 +18,14 @@ from snncc.passes.near_patterns import Pattern, Patterns
 def why(patterns: Patterns, pattern: Pattern, own: str) -> str:
     """Return what keeps a layer from being a neuron.
 
-    ``own`` is what the recurrence of all its time steps says, where there is one of them all.
+    ``own`` is what the recurrence of all its time steps says, where there is one of them all. Of
+    a threshold that moves, and of spikes that act later than in the next step, it does not know.
     """
     for reason in _OF_ALL:
         if message := reason(patterns, pattern):
             return message
-    if own:
+    unknown = _moving(patterns, pattern) or _of_earlier(patterns, pattern)
+    if own and not unknown:
         return own
     for reason in _OF_PARTS:
         if message := reason(patterns, pattern):
@@ -33,7 +35,7 @@ def why(patterns: Patterns, pattern: Pattern, own: str) -> str:
 
 def alone(patterns: Patterns, pattern: Pattern) -> str:
     """Return what is said where nothing goes on from what is compared in a way that is known."""
-    if len({firing.potential for firing in pattern.firings}) > 1:
+    if len(pattern.potentials) > 1:
         return _ELSEWHERE
     way = _way_back(patterns, pattern)
     if way is not None:
@@ -52,7 +54,7 @@ def called(op: Any) -> str:
 
 def _comes_back(patterns: Patterns, pattern: Pattern) -> str:
     """All potentials but the first read the layer's own spikes, and not place by place."""
-    potentials = {firing.potential for firing in pattern.firings}
+    potentials = pattern.potentials
     ways = [way for each in potentials if (way := _loop(patterns, pattern, each)) is not None]
     if not ways or len(ways) != len(potentials) - 1:
         return ""
@@ -100,7 +102,14 @@ def _numbers(patterns: Patterns, pattern: Pattern) -> str:
 
 
 def _moving(patterns: Patterns, pattern: Pattern) -> str:
-    """A threshold that is computed: of the layer's own spikes, or of something else."""
+    """A threshold that is computed: of the layer's own spikes, or of something else.
+
+    What is compared is then the potential less the threshold, and does not go on itself.
+    """
+    later = pattern.potentials[1:]
+    users = (user.name for each in later for user in patterns.graph.users[each])
+    if not pattern.between.isdisjoint(users):
+        return ""
     for firing in reversed(pattern.firings):
         op = patterns.graph[firing.potential]
         if op.kind != "add":
@@ -176,7 +185,7 @@ _BOUNDS = {
 
 def _split(patterns: Patterns, pattern: Pattern) -> str:
     """A potential that the next does not go on from: another one does, or none."""
-    for before, firing in pairwise(_in_order(pattern)):
+    for before, firing in pairwise(pattern.potentials):
         gone_on = {f.potential for f in patterns.befores[_first(pattern.firings, firing)]}
         if before not in gone_on:
             return _ELSEWHERE
@@ -192,7 +201,7 @@ _ELSEWHERE = "its potential goes on from, or into, another in a way that no neur
 
 def _of_earlier(patterns: Patterns, pattern: Pattern) -> str:
     """A potential that is made of spikes before the last, which are not behind the last alone."""
-    order = {potential: i for i, potential in enumerate(_in_order(pattern))}
+    order = {potential: i for i, potential in enumerate(pattern.potentials)}
     for step, potential in enumerate(order):
         names = [n for n in patterns.behind(potential) if n in patterns.arithmetic.answers]
         spikes = {f for f in patterns.fired_by(names) if f in pattern.firings}
@@ -203,10 +212,6 @@ def _of_earlier(patterns: Patterns, pattern: Pattern) -> str:
                 " a neuron's acts on the next step alone"
             )
     return ""
-
-
-def _in_order(pattern: Pattern) -> list[str]:
-    return list(dict.fromkeys(firing.potential for firing in pattern.firings))
 
 
 def _several(patterns: Patterns, pattern: Pattern) -> str:

@@ -21,6 +21,7 @@ from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_form
 from snncc.passes.first_step import neuron_of
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.near_misses import Missed, told, unfired
+from snncc.passes.near_patterns import Patterns
 from snncc.passes.neuron_equation import Equation, single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
@@ -42,11 +43,14 @@ class RaiseNeurons(Pass):
     def run(self, graph: Graph) -> Result:
         """Return the graph with neurons, and what nearly was one."""
         found: list[Diagnostic] = []
+        before: Patterns | None = None
         while graph.of_kind(*FIRES):
             raising = _Raising(graph)
+            patterns = Patterns(graph, raising.arithmetic)
+            before = before or patterns
             missed = list(raising.run())
             if not raising.raised and not raising.settle():
-                found = told(graph, raising.arithmetic, missed)
+                found = told(patterns, missed, before)
                 raising.give_up()
             ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
             graph = without_dead(graph.replace(ops, weights))
