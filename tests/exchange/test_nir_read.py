@@ -330,6 +330,7 @@ def test_recurrent_graphs_are_refused_with_the_cycle(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "delay": (lambda: nir.Delay(np.full(4, 1e-3)), "SNN176", "it delays by 0.001 s"),
     "fast": (lambda: lif(tau=1e-5), "SNN176", "10 of the potential would leak in one time step"),
+    "none": (lambda: lif(tau=0.0), "SNN176", "`tau` is 0, wanted a time above 0"),
     "tau": (lambda: lif(tau=np.array([1, 2, 3, 4.0])), "SNN176", "wanted one for all"),
     "nan": (lambda: nir.Linear(np.full((4, 4), np.nan)), "SNN106", "16 of 16 values"),
     "threshold": (lambda: lif(v_threshold=-1.0), "SNN176", "-1 is not above its reset"),

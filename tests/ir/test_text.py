@@ -130,3 +130,14 @@ INPUT = "  %x = input(shape=(2,)) : <2; real>\n"
 def test_what_is_no_graph(text: str, said: str) -> None:
     with pytest.raises(IRError, match=re.escape(said)):
         parse(text, {})
+
+
+def test_a_module_without_a_line_is_written_alone() -> None:
+    x = ops.Input(name="x", shape=(2,), source=Source("net.x", node="node `x`"))
+    y = ops.Output(name="y", inputs=("x",), source=Source("y", merged=("z",)))
+    graph = Graph((x, y), {})
+    text = dump(graph)
+    assert [line.partition("  # ")[2] for line in text.splitlines()] == ["", "net.x", "y + z", ""]
+    assert [op.source for op in parse(text, {})] == [x.source, y.source]
+    older = text.replace("# net.x", "# net.x @ :0")
+    assert parse(older, {}) == graph

@@ -259,7 +259,8 @@ class Late(nn.Module):
             h = 0.5 * v + current
             current = self.keep * current + each
             s = usual(h)
-            v, _ = h * (1 - s), out.append(s)
+            v = h * (1 - s)
+            out.append(s)
         return torch.stack(out)
 
 
