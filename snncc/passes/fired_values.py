@@ -12,6 +12,9 @@ from snncc.passes.answers import factor_of, fired
 from snncc.passes.near_patterns import Pattern, Patterns
 from snncc.passes.recurrence import FIRES
 
+_LONGEST_NUMBER = 900
+"""Bits of a numerator; products of a few floats have some hundred."""
+
 
 def not_a_spike(patterns: Patterns, pattern: Pattern) -> str:
     """Return what else than one of two numbers a layer fires, as one phrase; nothing where not.
@@ -92,7 +95,7 @@ def _computed(patterns: Patterns, op: Any, given: Sequence[Fraction | None]) -> 
     number = patterns.arithmetic.number(op.name)
     if number is not None:
         return number
-    values = [each for each in given if each is not None]
+    values = [each for each in given if each is not None and _is_short(each)]
     if not values or len(values) < len(given):
         return None
     if op.kind == "add":
@@ -104,6 +107,11 @@ def _computed(patterns: Patterns, op: Any, given: Sequence[Fraction | None]) -> 
     if op.kind in FIRES:
         return Fraction(fired(op, values[0]))
     return values[0] if op.kind in ("reshape", "expand") else None
+
+
+def _is_short(value: Fraction) -> bool:
+    """Whether a number is one that a layer may fire: squares of squares grow without end."""
+    return max(value.numerator.bit_length(), value.denominator.bit_length()) <= _LONGEST_NUMBER
 
 
 def _text(value: Fraction) -> str:

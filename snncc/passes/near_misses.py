@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from snncc.diagnostics.core import Diagnostic
@@ -54,9 +54,12 @@ def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
     patterns = Patterns(graph, told_apart(graph.by_name, graph.weights))
     told_of = frozenset[str]().union(*(each.values for each in known))
     after: dict[str, str] = {}
+    peers: dict[Any, list[Any]] = {}
+    for op in graph.of_kind("foreign"):
+        peers.setdefault((op.source, getattr(op, "target", "")), []).append(op)
     for op in graph.of_kind("foreign"):
         is_new = op.name not in told_of and getattr(op, "target", "") not in FIRES
-        before = _step_before(patterns, op) if is_new and patterns.is_local(op) else ""
+        before = _step_before(patterns, op, peers) if is_new and patterns.is_local(op) else ""
         if before:
             after[before] = op.name
     chains = (_followed(after, name) for name in after if name not in after.values())
@@ -92,8 +95,8 @@ def _told(patterns: Patterns, pattern: Pattern, missed: list[Missed], *, more: b
 
 
 def _spikes(patterns: Patterns, members: set[Any]) -> frozenset[str]:
-    answers = patterns.arithmetic.answers
-    return frozenset(name for name, answer in answers.items() if answer.firing in members)
+    made = patterns.arithmetic.made_of_spike
+    return frozenset(name for firing in members for name in made[firing])
 
 
 def _place(patterns: Patterns, pattern: Pattern, found: Missed) -> Source:
@@ -119,7 +122,7 @@ def _described(patterns: Patterns, name: str) -> str:
     return "a stored tensor" if op.kind in ("constant", "batch_norm") else called(op)
 
 
-def _step_before(patterns: Patterns, op: Any) -> str:
+def _step_before(patterns: Patterns, op: Any, peers: Mapping[Any, list[Any]]) -> str:
     """Return the op that does in the step before what this one does, nothing where none does.
 
     The value that goes on reads both what that op made and what it made it of.
@@ -127,9 +130,8 @@ def _step_before(patterns: Patterns, op: Any) -> str:
     behind = set(patterns.behind(op.name))
     found = [
         other
-        for other in patterns.graph.of_kind("foreign")
+        for other in peers[op.source, op.target]
         if other.name in behind
-        and (other.source, getattr(other, "target", "")) == (op.source, op.target)
         and _base(patterns, other) in behind
         and patterns.graph[_base(patterns, other)].kind != "foreign"
     ]

@@ -125,26 +125,29 @@ class Patterns:
         return found
 
     def _given(self, members: set[Firing], between: set[str]) -> dict[str, tuple[str, ...]]:
-        own = self._own(members)
+        own = {name for f in members for name in self._own[f.potential]}
         given: dict[str, list[str]] = {}
         for name in sorted(between | own, key=self.place.__getitem__):
             if any(user.name not in between | own for user in self.graph.users[name]):
                 given.setdefault(self._last(name, members), []).append(name)
         return {potential: tuple(names) for potential, names in given.items()}
 
-    def _own(self, members: set[Firing]) -> set[str]:
-        """Return what is made of one potential of the layer and of numbers alone."""
-        of: dict[str, str] = {firing.potential: firing.potential for firing in members}
+    @cached_property
+    def _own(self) -> Mapping[str, list[str]]:
+        """What is made of each potential alone, and of numbers: its spikes among it."""
         answers, number = self.arithmetic.answers, self.arithmetic.number
-        known = self.arithmetic.firings.keys() | answers.keys()
+        of: dict[str, str] = {name: name for name in self.arithmetic.firings}
         for op in self.graph.ops:
-            if op.name in answers and answers[op.name].firing in members:
-                of[op.name] = answers[op.name].firing.potential
-            elif op.name not in known and self.is_local(op):
+            if op.name in answers:
+                of.setdefault(op.name, answers[op.name].firing.potential)
+            elif op.name not in of and self.is_local(op):
                 made_of = {of.get(each, "") for each in op.inputs if number(each) is None}
                 if len(made_of) == 1 and "" not in made_of:
                     (of[op.name],) = made_of
-        return set(of)
+        own: dict[str, list[str]] = {}
+        for name, potential in of.items():
+            own.setdefault(potential, []).append(name)
+        return own
 
     def _last(self, name: str, members: set[Firing]) -> str:
         """Return the potential of the layer that a value is made of, the last of several.
