@@ -69,7 +69,7 @@ KINDS = {
     ),
     "a threshold that the input moves": Kind(
         "it is compared with a value that the network computes, a neuron with a number",
-        fire=lambda h, state: (h >= state.x).to(h),
+        fire=lambda h, state: (h >= state.x * state.x).to(h),
     ),
     "ternary spikes": Kind(
         "what is fired is -1, 0 or 1, by thresholds of -1 and 1: a neuron fires 0 or 1 by one",

@@ -56,7 +56,7 @@ class Nearly(nn.Module):
         if self.fault == "a threshold of one step":
             return 1.5 if t == 2 else 1
         if self.fault == "another value":
-            return x[t]
+            return x[t] * x[t]
         return self.each if self.fault == "many thresholds" else 1.0
 
     def after(self, h: Tensor, s: Tensor, t: int) -> Tensor:
