@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from snncc.passes import polynomial as poly
+from snncc.passes.equation import Equation
 from snncc.passes.near_miss import NearMissError
-from snncc.passes.neuron_equation import Equation, equation_of
+from snncc.passes.neuron_equation import equation_of
 from snncc.passes.recurrence import Arithmetic, Chain
 
 

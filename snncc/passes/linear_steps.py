@@ -17,6 +17,7 @@ from snncc.passes.join_pieces import uniform
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import ONE, Polynomial
 from snncc.passes.recurrence import Affine
+from snncc.passes.rounding import are_same, at_most_one, is_same
 
 Terms: TypeAlias = Mapping[str, Fraction]
 """Values, each with its factor."""
@@ -118,27 +119,29 @@ class LinearSteps:
         for before, name, form in zip(befores, names, forms, strict=True):
             _hold_linear(before, name, form)
         for step, share in enumerate(shares[2:], start=3):
-            if share != shares[1]:
+            if not is_same(share, shares[1], 1):
                 raise NearMissError(_differs(share, shares[1], step), names[step - 1])
         return self._leak(start, names, forms, shares[1])
 
     def _leak(
         self, start: Affine, names: list[str], forms: list[Polynomial], keep: Fraction
     ) -> Leak:
+        keep = at_most_one(keep)
         if not 0 < keep <= 1:
             message = f"each step multiplies the current by {float(keep):.6g}, which is no leak"
             raise NearMissError(message, names[-1])
-        first = poly.scaled(poly.atom(start.name), start.factor)
-        befores = [poly.plus(first, poly.constant(start.offset)), *map(poly.atom, names[:-1])]
+        begun = poly.scaled(poly.atom(start.name), start.factor)
+        befores = [poly.plus(begun, poly.constant(start.offset)), *map(poly.atom, names[:-1])]
         received = []
         for before, name, form in zip(befores, names, forms, strict=True):
-            rest = poly.plus(form, poly.scaled(before, -keep))
+            rest = _beyond(form, poly.scaled(before, keep))
             terms = {monomial[0]: factor for monomial, factor in rest.items() if monomial}
             if not terms:
                 raise NearMissError("no input enters the current in this time step", name)
             received.append(Received(terms, rest.get(ONE, Fraction(0))))
         self._hold_start(start, received[0], keep)
-        return Leak(keep, (self._entry(start, len(received[0].terms)), *received))
+        first = self._entry(start, len(received[0].terms))
+        return Leak(keep, tuple(_with_factors_of(received[-1], r) for r in (first, *received)))
 
     def _entry(self, start: Affine, count: int) -> Received:
         """Return what the first step receives, as a sum of as many values as the others are."""
@@ -164,10 +167,10 @@ class LinearSteps:
         ((name, gain),) = second.terms.items()
         usual = self.affine(name)
         factor, offset = gain * usual.factor, gain * usual.offset + second.offset
-        if start.factor != factor:
+        if not is_same(start.factor, factor):
             message = f"the first step receives {float(start.factor):.6g} times what the others do"
             raise NearMissError(f"{message}, {float(factor):.6g}", start.name)
-        if start.offset != offset:
+        if not is_same(start.offset, offset, gain * usual.offset):
             began = float((start.offset - offset) / keep)
             raise NearMissError(f"the current starts at {began:.6g}, wanted 0", start.name)
 
@@ -234,6 +237,21 @@ def _of_two(start: Affine, form: Polynomial, share: Fraction) -> Fraction | None
     keep = share - 1 if alone else share
     linear = all(len(monomial) < 2 for monomial in form)
     return keep if linear and 0 < keep <= 1 else None
+
+
+def _beyond(form: Polynomial, share: Polynomial) -> Polynomial:
+    """Return what a step has beside a share of the one before; rounding leaves none of that."""
+    rest = poly.plus(form, poly.scaled(share, Fraction(-1)))
+    none = Fraction(0)
+    return {m: f for m, f in rest.items() if not is_same(form.get(m, none), share.get(m, none))}
+
+
+def _with_factors_of(other: Received, step: Received) -> Received:
+    """Return what a step receives, times the numbers of another where they are the same."""
+    factors = tuple(other.terms.values())
+    if not are_same(tuple(step.terms.values()), factors):
+        return step
+    return Received(dict(zip(step.terms, factors, strict=True)), step.offset)
 
 
 def _depends(before: str, form: Polynomial) -> bool:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from snncc.passes.answers import Firing, Rounding, counted
+from snncc.passes.answers import Firing
+from snncc.passes.equation import Currents, Equation
 from snncc.passes.near_miss import NearMissError, product_miss
 from snncc.passes.polynomial import ONE, Polynomial
 from snncc.passes.recurrence import (
@@ -31,8 +32,7 @@ from snncc.passes.recurrence import (
     Arithmetic,
     Chain,
 )
-
-Currents = tuple[tuple[str, Fraction], ...]
+from snncc.passes.rounding import are_same, at_most_one, is_same, one_of
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,26 @@ class Update:
     currents: Currents
 
     @property
-    def terms(self) -> dict[str, Fraction | tuple[Fraction, ...]]:
-        """What has to be the same in all steps, each with how it is called."""
+    def shares(self) -> dict[str, Fraction]:
+        """What has to be the same in all steps, in parts of the potential."""
         return {
             "the share of the potential that is kept": self.keep,
             "what a spike takes of the potential": self.gated,
+        }
+
+    @property
+    def numbers(self) -> dict[str, Fraction]:
+        """What has to be the same in all steps, in units of the potential."""
+        return {
             "what a spike adds": self.cleared + self.kick,
             "what each spike of a step adds": self.kick,
             "the constant": self.offset,
-            "the factor of the current": tuple(gain for _, gain in self.currents),
         }
+
+    @property
+    def gains(self) -> tuple[Fraction, ...]:
+        """The factor of each current."""
+        return tuple(gain for _, gain in self.currents)
 
     def in_units(self, factor: Fraction, offset: Fraction) -> Update:
         """Return the update for a potential before that is ``factor`` times this one + offset."""
@@ -69,49 +79,6 @@ class Update:
         )
 
 
-@dataclass(frozen=True)
-class Equation:
-    """A neuron in exact numbers; ``reset`` is None where a spike takes ``taken`` off instead.
-
-    Its current in step t is ``gain sum(factor x) + bias`` over ``currents[t]``. With ``levels`` it
-    fires as many spikes as its potential has thresholds, rounded.
-    """
-
-    keep: Fraction
-    gain: Fraction
-    bias: Fraction
-    threshold: Fraction
-    reset: Fraction | None
-    taken: Fraction
-    strict: bool
-    currents: tuple[Currents, ...]
-    levels: int = 1
-    rounding: Rounding = "half_even"
-
-    @property
-    def rest(self) -> Fraction:
-        """Where the potential starts and leaks to."""
-        return self.reset or Fraction(0)
-
-    def charge(self, before: Fraction, current: Fraction) -> Fraction:
-        """Return the potential at the compare; ``current`` has gain and bias in it."""
-        return self.keep * before + (1 - self.keep) * self.rest + current
-
-    def fires(self, potential: Fraction) -> int:
-        """Return how many spikes a potential gives."""
-        if self.levels > 1:
-            return counted(potential / self.threshold, self.levels, self.rounding)
-        above = potential > self.threshold
-        return int(above or (potential == self.threshold and not self.strict))
-
-    def after(self, potential: Fraction) -> Fraction:
-        """Return the potential after the reset."""
-        spikes = self.fires(potential)
-        if self.reset is None:
-            return potential - spikes * self.taken
-        return self.reset if spikes else potential
-
-
 def equation_of(arithmetic: Arithmetic, chain: Chain) -> Equation:
     """Return the neuron that a chain of two steps or more is. Raises ``NearMissError``."""
     firings = chain.firings
@@ -119,7 +86,7 @@ def equation_of(arithmetic: Arithmetic, chain: Chain) -> Equation:
     updates = [_update(p, f) for p, f in zip(chain.updates, firings[1:], strict=True)]
     later = updates[1:]
     for (a, b), firing in zip(pairwise(later), firings[3:], strict=False):
-        _hold_same(a, b, firing.potential)
+        _hold_same(a, b, firing)
     return _from_first(arithmetic, firings, updates)
 
 
@@ -132,17 +99,18 @@ def _from_first(
     for start in _starts(arithmetic, firings[0], second):
         first = updates[0].in_units(start.factor, start.offset)
         for update in _with_currents(arithmetic, firings[0], first, start, later):
+            usual = later[0] if later else update
             try:
                 if later:
-                    _hold_same(update, later[0], firings[2].potential)
-                neuron = _equation(update, second)
+                    _hold_same(update, usual, firings[2])
+                neuron = _equation(usual, second)
                 entry = _entry(arithmetic, firings[0], start, update.currents, neuron)
             except NearMissError as error:
                 missed = error
                 continue
-            steps = (update, *later)
-            currents = (entry, *(_plain(each.currents) for each in steps))
-            return dataclasses.replace(neuron, currents=currents)
+            factors = [factor / neuron.gain for factor in usual.gains]
+            steps = (_named(each.currents, factors) for each in (update, *later))
+            return dataclasses.replace(neuron, currents=(entry, *steps), start=start)
     raise missed
 
 
@@ -188,7 +156,7 @@ def single_step(chain: Chain) -> Equation:
 
 def _hold_same_thresholds(firings: tuple[Firing, ...]) -> None:
     for (step, a), b in zip(enumerate(firings[1:], start=1), firings[2:], strict=False):
-        if a.threshold != b.threshold:
+        if not is_same(a.threshold, b.threshold):
             raise NearMissError(
                 f"what leak and current sum up to fires at {_text(b.threshold)} in step"
                 f" {step + 1}, at {_text(a.threshold)} in step {step}",
@@ -228,12 +196,20 @@ def _update(polynomial: Polynomial, firing: Firing) -> Update:
     return Update(of(POTENTIAL), of(POTENTIAL, gate), cleared, kick, of(), tuple(currents))
 
 
-def _hold_same(a: Update, b: Update, at: str) -> None:
-    for (name, x), y in zip(a.terms.items(), b.terms.values(), strict=True):
-        if x != y:
-            raise NearMissError(
-                f"{name} differs from step to step: {_text(x)}, then {_text(y)}", at
-            )
+def _hold_same(a: Update, b: Update, firing: Firing) -> None:
+    for size, x, y in ((1, a.shares, b.shares), (firing.threshold, a.numbers, b.numbers)):
+        for name in x:
+            if not is_same(x[name], y[name], size):
+                raise _differs(name, x[name], y[name], firing)
+    if not are_same(a.gains, b.gains):
+        raise _differs("the factor of the current", a.gains, b.gains, firing)
+
+
+def _differs(
+    name: str, x: Fraction | tuple[Fraction, ...], y: Fraction | tuple[Fraction, ...], at: Firing
+) -> NearMissError:
+    message = f"{name} differs from step to step: {_text(x)}, then {_text(y)}"
+    return NearMissError(message, at.potential)
 
 
 def _starts(arithmetic: Arithmetic, first: Firing, second: Firing) -> Iterator[Affine]:
@@ -268,15 +244,18 @@ def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
 
 def _equation(update: Update, firing: Firing) -> Equation:
     """Return the neuron whose update this is, but for its currents."""
-    k, at = update.keep, firing.potential
+    at = firing.potential
+    k = at_most_one(update.keep)
     if not any(gain for _, gain in update.currents):
         raise NearMissError("no current enters the potential", at)
-    if not 0 < k <= 1:
+    if not 0 < k <= 1 or is_same(k, Fraction(0), 1):
         message = f"each step multiplies the potential by {_text(k)}, which is no leak"
         raise NearMissError(message, at)
     _hold_unit(firing)
-    reset, taken = _reset(update, at, counts=firing.levels > 1)
-    bias = update.offset - (1 - k) * (reset or 0)
+    reset, taken = _reset(update, firing)
+    leaks_to = (1 - k) * (reset or 0)
+    same = is_same(update.offset, leaks_to, firing.threshold)
+    bias = Fraction(0) if same else update.offset - leaks_to
     gain = _gain(update.currents)
     return Equation(
         k, gain, bias, firing.threshold, reset, taken, firing.strict, (),
@@ -288,7 +267,8 @@ def _hold_unit(firing: Firing) -> None:
     """Hold that a count begins at 0: ``H / v_threshold`` is what is rounded."""
     if firing.levels == 1:
         return
-    start = firing.threshold - firing.unit
+    same = is_same(firing.threshold, firing.unit)
+    start = Fraction(0) if same else firing.threshold - firing.unit
     message = f"its spikes are counted from a potential of {_text(start)} on, a neuron's from 0"
     if firing.unit < 0:
         message = "it counts how far the potential falls, a neuron how far it rises"
@@ -296,12 +276,12 @@ def _hold_unit(firing: Firing) -> None:
         raise NearMissError(message, firing.potential)
 
 
-def _reset(update: Update, at: str, *, counts: bool) -> tuple[Fraction | None, Fraction]:
+def _reset(update: Update, firing: Firing) -> tuple[Fraction | None, Fraction]:
     """Return what a spike resets to, or None and what each spike takes off."""
-    k, none = update.keep, Fraction(0)
-    if update.gated == -k and update.kick == 0:
+    k, none, at, counts = update.keep, Fraction(0), firing.potential, firing.levels > 1
+    if is_same(update.gated, -k, 1) and update.kick == 0:
         return update.cleared / k, none
-    if update.gated not in (0, -k):
+    if update.gated and not is_same(update.gated, -k, 1):
         message = f"a spike leaves {_text((k + update.gated) / k)} of the potential, wanted 0 or 1"
         raise NearMissError(message, at)
     if counts and (update.gated or update.cleared):
@@ -316,13 +296,12 @@ def _reset(update: Update, at: str, *, counts: bool) -> tuple[Fraction | None, F
 
 def _gain(currents: Currents) -> Fraction:
     """Return the common factor of all currents, 1 where they have none."""
-    factors = {factor for _, factor in currents}
-    return factors.pop() if len(factors) == 1 else Fraction(1)
+    first, *others = (factor for _, factor in currents)
+    return first if all(is_same(first, other) for other in others) else Fraction(1)
 
 
-def _plain(currents: Currents) -> Currents:
-    gain = _gain(currents)
-    return tuple((name, factor / gain) for name, factor in currents)
+def _named(currents: Currents, factors: list[Fraction]) -> Currents:
+    return tuple((name, one_of(f)) for (name, _), f in zip(currents, factors, strict=True))
 
 
 def _entry(
@@ -338,13 +317,13 @@ def _entry(
     started, spread = None, False
     for share, node in sorted(shares, key=lambda each: each[0] != 1):
         made = tuple(share * term for term in _shape(arithmetic, node.name))
-        if share != 1 if alike is None else made != alike:
+        if not (is_same(share, Fraction(1)) if alike is None else are_same(made, alike)):
             continue
         offset = start.offset - start.factor * node.offset / node.factor
-        if offset == wanted:
+        if is_same(offset, wanted, neuron.threshold):
             spread = arithmetic.has_numbers(node.name) and not arithmetic.has_numbers(second[0][0])
             if not spread:
-                return ((node.name, share),)
+                return ((node.name, one_of(share)),)
         started = (offset - wanted) / neuron.keep + neuron.rest
     rest = _text(neuron.rest)
     if spread:

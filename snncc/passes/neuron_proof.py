@@ -10,10 +10,11 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
-from snncc.passes.answers import factor_of, fired
+from snncc.passes.answers import Firing, factor_of, fired
+from snncc.passes.equation import Currents, Equation
 from snncc.passes.near_miss import NearMissError
-from snncc.passes.neuron_equation import Currents, Equation
-from snncc.passes.recurrence import FIRES, Arithmetic, Chain
+from snncc.passes.recurrence import FIRES, Affine, Arithmetic, Chain
+from snncc.passes.rounding import is_same
 
 _SAMPLES = 24
 _ARITHMETIC = ("add", "mask", "scale", *FIRES)
@@ -50,11 +51,33 @@ class _Trial:
             current = self._draw(currents, self._edge() - still, entry=step == 0)
             potential = still + neuron.gain * current
             fires = neuron.fires(potential)
-            for name in names:
-                if self._value(name) != self.arithmetic.comparisons[name].at(fires):
-                    message = f"the spike of step {step} is not that of the neuron found for it"
-                    raise NearMissError(message, firing.potential)
+            size = abs(state) + abs(still) + self._size(currents) + abs(neuron.threshold)
+            made = self._meets(firing, potential, size, entry=step == 0)
+            answers = self.arithmetic.comparisons
+            if not made or any(self._value(name) != answers[name].at(fires) for name in names):
+                message = f"the spike of step {step} is not that of the neuron found for it"
+                raise NearMissError(message, firing.potential)
             state = neuron.after(potential)
+
+    def _meets(self, firing: Firing, potential: Fraction, size: Fraction, *, entry: bool) -> bool:
+        """Whether the arithmetic has the neuron's potential, but for rounding of its factors.
+
+        From there on it has exactly that, so that each step is held to one rounding, and what fires
+        at the threshold to none.
+        """
+        _, factor, offset = self.neuron.start if entry else Affine("", Fraction(1), Fraction(0))
+        if not entry and self.neuron.threshold:
+            factor = self.neuron.threshold / firing.threshold
+        found = self._value(firing.potential) * factor + offset
+        if found == potential:
+            return True
+        for name, _ in self.neuron.currents[0] if entry else ():
+            del self.values[name]
+        self.values[firing.potential] = (potential - offset) / factor
+        return is_same(found, potential, size)
+
+    def _size(self, currents: Currents) -> Fraction:
+        return sum((abs(self.neuron.gain * f * self.values[n]) for n, f in currents), Fraction(0))
 
     def _edge(self) -> Fraction:
         """Return a potential at which one spike more begins."""

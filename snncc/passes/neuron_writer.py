@@ -13,8 +13,9 @@ from snncc.ir.domain import Grid
 from snncc.ir.graph import Graph, Op, Shape, Source, Weight
 from snncc.ir.ops import Add, Concat, Constant, Expand, Neuron, Reshape, Scale, Slice
 from snncc.passes.answers import Answer
-from snncc.passes.neuron_equation import Currents, Equation
+from snncc.passes.equation import Currents, Equation
 from snncc.passes.recurrence import Chain
+from snncc.passes.rounding import is_same
 
 
 class NeuronWriter:
@@ -67,18 +68,18 @@ class NeuronWriter:
     def _subtracted(self) -> float | None:
         """Return what a soft reset takes off, None where it is the threshold."""
         neuron = self.neuron
-        usual = neuron.reset is not None or neuron.taken == neuron.threshold
+        usual = neuron.reset is not None or is_same(neuron.taken, neuron.threshold)
         return None if usual else float(neuron.taken)
 
     def _decays_input(self) -> bool:
-        return self.neuron.keep != 1 and self.neuron.gain == 1 - self.neuron.keep
+        return self.neuron.keep != 1 and is_same(self.neuron.gain, 1 - self.neuron.keep)
 
     def _current(self) -> str:
         """Return the currents of all steps, time first, as the neuron reads them."""
         steps = [self._step(currents) for currents in self.neuron.currents]
         x = self._add(Concat, *steps, axis=0)
-        inside = self.neuron.gain if self._decays_input() else Fraction(1)
-        if self.neuron.gain != inside:
+        inside = 1 - self.neuron.keep if self._decays_input() else Fraction(1)
+        if not is_same(self.neuron.gain, inside):
             x = self._add(Scale, x, factor=float(self.neuron.gain / inside))
         if self.neuron.bias:
             x = self._add(Add, x, self._constant(self.neuron.bias / inside))

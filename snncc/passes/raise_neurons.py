@@ -18,11 +18,12 @@ from snncc.ir.graph import Graph, Op, Weight, without_dead
 from snncc.ir.ops import Foreign
 from snncc.passes.answers import Answer, Firing
 from snncc.passes.base import Invariant, Pass, Result, no_comparisons, well_formed
+from snncc.passes.equation import Equation
 from snncc.passes.first_step import neuron_of
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.near_misses import Missed, told, unfired
 from snncc.passes.near_patterns import Patterns
-from snncc.passes.neuron_equation import Equation, single_step
+from snncc.passes.neuron_equation import single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
 from snncc.passes.recurrence import FIRES, Chain, chains, linked, told_apart
