@@ -16,6 +16,14 @@ _HALF = Fraction(1, 2)
 _NONE = Fraction(0)
 
 
+class Affine(NamedTuple):
+    """``name * factor + offset``."""
+
+    name: str
+    factor: Fraction
+    offset: Fraction
+
+
 @dataclass(frozen=True)
 class Firing:
     """A spike: 1 where the value ``potential`` is at or (``strict``) above the threshold.

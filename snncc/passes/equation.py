@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from snncc.passes.answers import Rounding, counted
-from snncc.passes.recurrence import Affine
+from snncc.passes.answers import Affine, Rounding, counted
 
 Currents = tuple[tuple[str, Fraction], ...]
 """Values, each with its factor."""

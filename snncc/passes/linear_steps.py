@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from snncc.ir.graph import Graph, Shape
 from snncc.passes import polynomial as poly
+from snncc.passes.answers import Affine
 from snncc.passes.join_pieces import uniform
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import ONE, Polynomial
-from snncc.passes.recurrence import Affine
 from snncc.passes.rounding import are_same, at_most_one, is_same
 
 Terms: TypeAlias = Mapping[str, Fraction]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from snncc.passes.answers import Firing
+from snncc.passes.answers import Affine, Firing
 from snncc.passes.equation import Currents, Equation
 from snncc.passes.near_miss import NearMissError, product_miss
 from snncc.passes.polynomial import ONE, Polynomial
@@ -28,7 +28,6 @@ from snncc.passes.recurrence import (
     POTENTIAL,
     SPIKE,
     TOO_LARGE,
-    Affine,
     Arithmetic,
     Chain,
 )

@@ -10,10 +10,10 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
-from snncc.passes.answers import Firing, factor_of, fired
+from snncc.passes.answers import Affine, Firing, factor_of, fired
 from snncc.passes.equation import Currents, Equation
 from snncc.passes.near_miss import NearMissError
-from snncc.passes.recurrence import FIRES, Affine, Arithmetic, Chain
+from snncc.passes.recurrence import FIRES, Arithmetic, Chain
 from snncc.passes.rounding import is_same
 
 _SAMPLES = 24

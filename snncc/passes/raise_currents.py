@@ -21,11 +21,11 @@ from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op, Shape, Weight, without_dead
 from snncc.ir.ops import Add, Concat, Constant, Expand, Reshape, Scale
 from snncc.ir.synaptic_current import SynapticCurrent
+from snncc.passes.answers import Affine
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.linear_steps import LinearSteps, Received, Steps
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import TooLargeError
-from snncc.passes.recurrence import Affine
 from snncc.passes.rules_of_raising import UNRAISED_CURRENT
 
 _DEEPEST = 4

@@ -11,11 +11,12 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from snncc.ir.graph import Op, Source, Weights
 from snncc.passes import polynomial as poly
 from snncc.passes.answers import (
+    Affine,
     Answer,
     Firing,
     answer_of,
@@ -39,14 +40,6 @@ FIRES = ("compare", "count")
 """Kinds that fire."""
 
 _ELEMENTWISE = ("add", "scale", "mask", *FIRES, "batch_norm")
-
-
-class Affine(NamedTuple):
-    """``name * factor + offset``."""
-
-    name: str
-    factor: Fraction
-    offset: Fraction
 
 
 TOO_LARGE: Polynomial = {}
@@ -236,6 +229,11 @@ class Arithmetic:
                 found |= self.reach(each)
         return found
 
+    def leads_to(self, firing: Firing, name: str) -> bool:
+        """Whether a value is made of a spike in any way."""
+        every = self._in_order(name, (), lambda _: True)
+        return not set(self.made_of_spike[firing]).isdisjoint(every)
+
     def _looks_behind(self, name: str) -> bool:
         """Whether a value is no potential and no spike, but made of some."""
         known = name in self.firings or name in self.answers
@@ -345,8 +343,7 @@ def chains(arithmetic: Arithmetic) -> list[Chain]:
 
 def _nearest(arithmetic: Arithmetic, firing: Firing, others: list[Firing]) -> list[Firing]:
     """Return those of the others that the same line compares, if that is what tells them apart."""
-    place = arithmetic.places[firing]
-    same = [f for f in others if arithmetic.places[f] == place]
+    same = [f for f in others if arithmetic.places[f] == arithmetic.places[firing]]
     return same if len(same) == 1 else others
 
 
@@ -354,14 +351,15 @@ def _befores(arithmetic: Arithmetic, firing: Firing) -> list[Firing]:
     """Return the firings whose potential and spike a potential is made of.
 
     Without its spike a potential may be one that a residual connection adds to, unless it is
-    compared by the same line of code.
+    compared by the same line of code or, where none is noted, made of no such spike at all.
     """
     reached = arithmetic.origin(firing.potential)
     every = sorted({f for f, _ in reached}, key=lambda f: f.rank)
     both = [f for f in every if {(f, "potential"), (f, "spike")} <= reached]
     place = arithmetic.places[firing]
     again = [f for f in every if (f, "potential") in reached and arithmetic.places[f] == place]
-    return both or (_last(arithmetic, again) if place != Source() else [])
+    last, noted = _last(arithmetic, again), place != Source()
+    return both or [f for f in last if noted or not arithmetic.leads_to(f, firing.potential)]
 
 
 def _last(arithmetic: Arithmetic, firings: list[Firing]) -> list[Firing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -372,3 +373,42 @@ def test_arithmetic_of_any_length_is_followed() -> None:
     assert result.diagnostics == ()
     (neuron,) = result.graph.of_kind("neuron")
     assert neuron.attributes()["tau"] == pytest.approx(1 / (1 - 0.9995**1500))
+
+
+@pytest.mark.parametrize("module", ["lif", ""])
+def test_a_neuron_without_reset(module: str) -> None:
+    """Told by the line that compares or, where none is noted, by what it is not made of."""
+    code = Code(module)
+    graph = code.done(layer(code, lambda _, h, __: h))
+    if not module:
+        bare = [dataclasses.replace(op, source=Source()) for op in graph.ops]
+        graph = Graph(tuple(bare), graph.weights)
+    result = raised(graph)
+    assert result.diagnostics == ()
+    (op,) = result.graph.of_kind("neuron")
+    fields = op.attributes()
+    assert (fields["v_reset"], fields["v_subtract"], fields["tau"]) == (None, 0.0, 2.0)
+    held(graph, result.graph)
+
+
+def test_a_current_with_a_residual_is_another_layer() -> None:
+    """The first potential is the current; ``x + fc(s)`` is made of its spike, and another's."""
+    code = Code()
+    second: list[str] = []
+    v, w = "", ""
+    for t in range(T):
+        x = code.at(t)
+        h = code.add(code.scale(v, 0.5), x) if v else x
+        s = code.fires(h)
+        v, total = hard(code, h, s), code.put(ops.Sum, s, axes=(1,), keepdims=True)
+        g = code.add(x, code.put(ops.Expand, total, shape=SHAPE))
+        g = code.add(code.scale(w, 0.5), g) if w else g
+        second.append(code.fires(g))
+        w = hard(code, g, second[-1])
+    graph = code.done(second)
+    graph = Graph(
+        tuple(dataclasses.replace(op, source=Source()) for op in graph.ops), graph.weights
+    )
+    result = raised(graph)
+    assert len(result.graph.of_kind("neuron")) == 2
+    held(graph, result.graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class _File:
             name: Static(read_tensor(place, each), short(name))
             for name, each in self.stored.items()
         }
-        self.scopes = Scopes(self.nodes, self.stored)
+        numbers = [name for name, each in self.stored.items() if math.prod(each.dims) == 1]
+        self.scopes = Scopes(self.nodes, self.stored, numbers)
         self.inputs = [each for each in proto.graph.input if each.name not in self.stored]
         self.ends = [each.name for each in proto.graph.output]
         if not self.ends:

@@ -20,13 +20,16 @@ class Scopes:
     """The modules of a file's nodes, each by one name, however often it is called.
 
     TorchScript calls the second call of ``lif`` ``lif_1``. It is taken for ``lif`` where it reads
-    no stored weight that ``lif`` does not read; a module of the name ``lif_1`` may be taken for
-    ``lif`` if neither has weights. A layer that alone reads ``fc.weight`` is ``fc``: exporters that
-    fold a batch norm into it note the norm.
+    no stored weight that ``lif`` does not read. Single ``numbers`` are no weights, unless they are
+    called by its own name: what the first call makes of them is folded with its start. A module of
+    the name ``lif_1`` may be taken for ``lif`` if neither has weights. A layer that alone reads
+    ``fc.weight`` is ``fc``: exporters that fold a batch norm into it note the norm.
     """
 
-    def __init__(self, nodes: Iterable[Node], stored: Iterable[str]) -> None:
-        weights = set(stored)
+    def __init__(
+        self, nodes: Iterable[Node], stored: Iterable[str], numbers: Iterable[str] = ()
+    ) -> None:
+        weights, self._single = set(stored), set(numbers)
         self._reads: dict[str, set[str]] = {}
         self._readers: Counter[str] = Counter()
         for node in nodes:
@@ -60,9 +63,13 @@ class Scopes:
             ahead, raw = raw, f"{raw}.{piece}".lstrip(".")
             again = _CALLED_AGAIN.fullmatch(piece)
             first = f"{ahead}.{again[1]}".lstrip(".") if again else ""
-            same = first in self._reads and self._reads.get(raw, set()) <= self._reads[first]
+            same = first in self._reads and self._weights_of(raw) <= self._reads[first]
             made = f"{made}.{again[1] if again and same else piece}".lstrip(".")
         return made
+
+    def _weights_of(self, path: str) -> set[str]:
+        read = self._reads.get(path, set())
+        return {each for each in read if each not in self._single or each.startswith(f"{path}.")}
 
 
 def module_of(node: Node) -> str:

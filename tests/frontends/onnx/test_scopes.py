@@ -73,3 +73,15 @@ def test_a_layer_is_called_as_its_weight_is_unless_two_read_it() -> None:
     ]
     scopes = Scopes(nodes, ["fc.weight", "two.weight"])
     assert [scopes.source(each).module for each in nodes] == ["fc", "m", "n"]
+
+
+def test_single_numbers_tell_no_modules_apart() -> None:
+    """What a first call makes of them is folded away; a number of its own is a weight."""
+    nodes = [
+        node("/lif/Add"), node("/lif_1/Mul", "onnx::Mul_7"), node("/lif_2/Mul", "lif.beta"),
+        node("/out/Add"), node("/out_1/Mul", "out_1.beta"),
+    ]  # fmt: skip
+    stored = ["onnx::Mul_7", "lif.beta", "out_1.beta"]
+    scopes = Scopes(nodes, stored, stored)
+    found = [scopes.source(each).module for each in nodes]
+    assert found == ["lif", "lif", "lif", "out", "out_1"]
