@@ -16,8 +16,10 @@ import torch
 from snncc.frontends import analog_neuron, call_op, current_op
 from snncc.frontends import aten_compare as compare
 from snncc.frontends import aten_counts as counts
+from snncc.frontends import aten_signs as signs
 from snncc.frontends import aten_views as views
 from snncc.frontends import aten_writes as writes
+from snncc.frontends.aten_signs import as_number
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
 from snncc.ir import ops
 from snncc.ir.graph import Shape
@@ -197,14 +199,24 @@ def _mul(b: Builder, a: Arguments, out: Shape) -> Any:
 
 def _div(b: Builder, a: Arguments, out: Shape) -> Any:
     x, y = a["self"], a["other"]
-    if a.get("rounding_mode") or isinstance(y, Dynamic):
+    if a.get("rounding_mode") or isinstance(y, Dynamic) or as_number(y) == 0:
         return NotImplemented
     inverse = Static(1 / y.tensor.double()) if isinstance(y, Static) else 1 / y
     return _mul(b, {"self": x, "other": inverse}, out)
 
 
 def _times_constant(b: Builder, x: Value, y: Static) -> Any:
-    """A scalar is a ``Scale``; one value a place of one axis is an affine map without offset."""
+    """One number is a ``Scale``; one value a place of one axis an affine map without offset."""
+    one, wide = (
+        as_number(y),
+        [max(n, m) for n, m in zip(x.shape[::-1], y.shape[::-1], strict=False)],
+    )
+    if (
+        one is not None
+        and len(y.shape) <= len(x.shape)
+        and x.shape[::-1][: len(wide)] == tuple(wide)
+    ):
+        return _scaled(b, x, one)
     axes = [axis for axis, n in enumerate(y.shape, len(x.shape) - len(y.shape)) if n > 1]
     if not axes and len(y.shape) <= len(x.shape):
         return _scaled(b, x, float(y.tensor)) if y.is_known else NotImplemented
@@ -242,7 +254,30 @@ def _dropout(b: Builder, a: Arguments, out: Shape) -> Any:
     return NotImplemented if a["train"] else _identity(b, a, out)
 
 
-CONVERTERS: Mapping[str, Converter] = {
+def _lerp(b: Builder, a: Arguments, out: Shape) -> Any:
+    """``x + w (y - x)``."""
+    x, y = a["self"], a["end"]
+    way = _mul(b, {"self": _add(-1)(b, {"self": y, "other": x}, out), "other": a["weight"]}, out)
+    return _add(1)(b, {"self": way, "other": x}, out)
+
+
+def _add_product(b: Builder, a: Arguments, out: Shape) -> Any:
+    """``x + value y z``."""
+    y, z = a["tensor1"], a["tensor2"]
+    known = isinstance(y, Static) and isinstance(z, Static)
+    product = Static(y.tensor * z.tensor) if known else _mul(b, {"self": y, "other": z}, out)
+    return _add(1)(b, {"self": a["self"], "other": product, "alpha": a["value"]}, out)
+
+
+def _add_quotient(b: Builder, a: Arguments, out: Shape) -> Any:
+    """``x + value y / z``."""
+    if not isinstance(a["tensor2"], Static):
+        return NotImplemented
+    inverse = Static(1 / a["tensor2"].tensor.double())
+    return _add_product(b, {**a, "tensor2": inverse}, out)
+
+
+_OPERATORS: Mapping[str, Converter] = {
     "snncc.neuron": _neuron,
     "snncc.analog_neuron": analog_neuron.convert,
     "snncc.neuron_call": call_op.convert,
@@ -275,9 +310,12 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten._adaptive_avg_pool2d": _adaptive_avg_pool(2),
     "aten._adaptive_avg_pool3d": _adaptive_avg_pool(3),
     "aten.add": _add(1),
+    "aten.addcdiv": _add_quotient,
+    "aten.addcmul": _add_product,
     "aten.sub": _add(-1),
     "aten.rsub": _reversed_sub,
     "aten.neg": _neg,
+    "aten.lerp": _lerp,
     "aten.mul": _mul,
     "aten.div": _div,
     "aten.sum": _sum,
@@ -297,5 +335,10 @@ CONVERTERS: Mapping[str, Converter] = {
     **counts.CONVERTERS,
     **views.CONVERTERS,
     **writes.CONVERTERS,
+}
+
+CONVERTERS: Mapping[str, Converter] = {
+    **_OPERATORS,
+    **{name: signs.known_or(name, _OPERATORS.get(name)) for name in signs.FUNCTIONS},
 }
 """By namespace and operator; all overloads of an operator share one function."""

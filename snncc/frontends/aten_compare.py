@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
+from snncc.frontends.aten_signs import Arguments, Operand, as_number, compared, note, signed
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number
 from snncc.ir import ops
-from snncc.ir.compare import Compare
 from snncc.ir.graph import Shape
-
-Arguments: TypeAlias = Mapping[str, Any]
-Operand: TypeAlias = "Value | int | float"
 
 _COPIES = ("reshape", "permute", "expand", "slice", "mask")
 """What is 1 or 0 after these was 1 or 0 before."""
-
-
-def as_number(x: Operand) -> float | None:
-    """Return the one number that a value holds, in however many places; None for any other."""
-    if isinstance(x, int | float):
-        return float(x)
-    if isinstance(x, Dynamic) or not x.is_known or x.tensor.numel() == 0:
-        return None
-    first = x.tensor[(0,) * x.tensor.ndim]
-    varied = any(stride and n > 1 for stride, n in zip(x.tensor.stride(), x.shape, strict=True))
-    return None if varied and not bool((x.tensor == first).all()) else float(first)
 
 
 def is_truth(b: Builder, x: Operand) -> bool:
@@ -48,6 +34,10 @@ def is_truth(b: Builder, x: Operand) -> bool:
 
 def truth(b: Builder, x: Value, out: Shape) -> Value:
     """Return 1 where ``x`` is not 0, else 0."""
+    known = b.signs.get(x.name) if isinstance(x, Dynamic) and x.shape == out else None
+    if known is not None and not is_truth(b, x):
+        below, at, above = (float(each != 0) for each in known.values)
+        return signed(b, known.x, known.mark, (below, at, above))
     return x if is_truth(b, x) else _inverse(b, _equal(b, {"self": x, "other": 0.0}, out))
 
 
@@ -62,8 +52,9 @@ def _above(b: Builder, x: Operand, y: Operand, strict: bool, out: Shape) -> Valu
 
 
 def _compared(b: Builder, x: Value, threshold: float, strict: bool, out: Shape) -> Value:
+    x = b.dynamic(x)
     wide = x if x.shape == out else b.emit(ops.Expand, x, shape=out)
-    return b.emit(Compare, wide, threshold=threshold, strict=strict)
+    return compared(b, wide, threshold, strict)
 
 
 def _value(x: Operand) -> Value:
@@ -88,7 +79,11 @@ def _comparison(*, turned: bool, strict: bool) -> Callable[[Builder, Arguments, 
 
 def _equal(b: Builder, a: Arguments, out: Shape) -> Value:
     x, y = a["self"], a["other"]
-    return b.emit(ops.Mask, _above(b, x, y, False, out), _above(b, y, x, False, out))
+    made = b.emit(ops.Mask, _above(b, x, y, False, out), _above(b, y, x, False, out))
+    mark = as_number(y)
+    if isinstance(x, Dynamic) and x.shape == out and mark is not None:
+        note(b, made, x, mark, (0.0, 1.0, 0.0))
+    return made
 
 
 def _unequal(b: Builder, a: Arguments, out: Shape) -> Value:
@@ -112,14 +107,17 @@ def _and(b: Builder, a: Arguments, out: Shape) -> Any:
 def sign(b: Builder, a: Arguments, out: Shape) -> Value:
     """Return 1 above zero less 1 below it."""
     above, below = _above(b, a["self"], 0.0, True, out), _above(b, 0.0, a["self"], True, out)
-    return b.emit(ops.Add, above, _negated(b, below))
+    made = b.emit(ops.Add, above, _negated(b, below))
+    note(b, made, b.dynamic(a["self"]), 0.0, (-1.0, 0.0, 1.0))
+    return made
 
 
 def _heaviside(b: Builder, a: Arguments, out: Shape) -> Any:
-    at_zero = as_number(a["values"])
-    if at_zero not in (0.0, 1.0) or not isinstance(a["self"], Dynamic):
+    at_zero, x = as_number(a["values"]), a["self"]
+    if at_zero is None or not math.isfinite(at_zero) or not isinstance(x, Dynamic):
         return NotImplemented
-    return _above(b, a["self"], 0.0, at_zero == 0.0, out)
+    wide = x if x.shape == out else b.emit(ops.Expand, x, shape=out)
+    return signed(b, wide, 0.0, (0.0, at_zero, 1.0))
 
 
 def _where(b: Builder, a: Arguments, out: Shape) -> Any:
@@ -173,6 +171,9 @@ def cast(b: Builder, x: Value, dtype: torch.dtype | None, out: Shape) -> Any:
     if dtype is None or dtype.is_floating_point or is_truth(b, x):
         return x
     if dtype is not torch.bool and isinstance(x, Dynamic) and b.made(x).kind == "count":
+        return x
+    known = b.signs.get(x.name) if isinstance(x, Dynamic) else None
+    if dtype is not torch.bool and known and all(each.is_integer() for each in known.values):
         return x
     return truth(b, x, out) if dtype is torch.bool else NotImplemented
 

@@ -2,7 +2,7 @@
 
 A value that is bounded and rounded to a whole number of spikes is a ``Count``, in whichever order
 code does it; half of it alone has no meaning in the IR. ``round`` takes halves to the even number,
-``floor(x + 0.5)`` to the larger. Bounds on a sign leave a comparison with zero.
+``floor(x + 0.5)`` to the larger. One spike that is cut off rather than rounded is a comparison.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from snncc.frontends import aten_compare as compare
-from snncc.frontends.build import Bounded, Builder, Dynamic, Value
+from snncc.frontends.aten_signs import as_number, compared
+from snncc.frontends.build import Bounded, Builder, Cut, Dynamic, Value, number
 from snncc.ir import ops
-from snncc.ir.compare import Compare, Count
+from snncc.ir.compare import Count
 from snncc.ir.graph import Shape
 
 Arguments: TypeAlias = Mapping[str, Any]
@@ -38,11 +39,20 @@ def _is_whole(b: Builder, x: Value, least: float = 0, most: float = 1) -> bool:
 def _made(b: Builder, target: str, x: Dynamic, what: Bounded | None, out: Shape) -> Value:
     """Return a count where a value is one, else what has no meaning alone, and note what it is."""
     if what is not None and what.levels is not None:
-        return b.emit(Count, what.x, levels=what.levels, rounding=what.rounding)
+        return _counted(b, what.x, what.levels, what.rounding)
     made = b.emit(ops.Foreign, x, target=target, shape=out)
     if what is not None:
         b.bounded[made.name] = what
     return made
+
+
+def _counted(b: Builder, x: Dynamic, levels: int, rounding: Cut | None) -> Value:
+    """Return how many spikes are fired; one at most is a comparison where none is rounded to."""
+    if levels == 1 and rounding in ("up", "down"):
+        return compared(b, x, 0.0 if rounding == "up" else 1.0, strict=rounding == "up")
+    if rounding == "down":
+        return b.emit(Count, b.emit(ops.Add, x, number(-0.5)), levels=levels, rounding="half_up")
+    return b.emit(Count, x, levels=levels, rounding=rounding)
 
 
 def _bounds(target: str, low: float | str, high: float | str) -> Converter:
@@ -50,7 +60,7 @@ def _bounds(target: str, low: float | str, high: float | str) -> Converter:
 
     def bound(a: Arguments, which: float | str, otherwise: float) -> float | None:
         given = a.get(which) if isinstance(which, str) else which
-        return otherwise if given is None else compare.as_number(given)
+        return otherwise if given is None else as_number(given)
 
     def convert(b: Builder, a: Arguments, out: Shape) -> Any:
         least, most = bound(a, low, -math.inf), bound(a, high, math.inf)
@@ -59,8 +69,6 @@ def _bounds(target: str, low: float | str, high: float | str) -> Converter:
             return NotImplemented
         if _is_whole(b, x, least, most):
             return x
-        if x.name in b.signs and least == 0 and most >= 1:
-            return b.emit(Compare, b.signs[x.name], threshold=0.0, strict=True)
         return _made(b, target, x, _of(b, x).within(least, most), out)
 
     return convert
@@ -72,7 +80,9 @@ def _with_number(target: str, *, least: bool) -> Converter:
     bounds = _bounds(target, low, high)
 
     def convert(b: Builder, a: Arguments, out: Shape) -> Any:
-        x, y = a["self"], a["other"]
+        x, y = a["self"], a.get("other")
+        if y is None:
+            return NotImplemented
         x, y = (x, y) if isinstance(x, Dynamic) else (y, x)
         return bounds(b, {"self": x, "other": y}, out)
 
@@ -96,13 +106,25 @@ def _floor(b: Builder, a: Arguments, out: Shape) -> Any:
     if _is_whole(b, x, most=math.inf):
         return x
     bounds = _of(b, x)
-    what: Bounded | None = bounds
+    what = bounds
     if bounds.rounding is None:
         below = _half_below(b, bounds.x)
         inner = below and _of(b, below).rounded("half_up")
         whole = inner and bounds.rounded("half_up")
-        what = inner.within(bounds.low, bounds.high) if inner and whole else None
-    return _made(b, "aten.floor", x, what and what.rounded("half_up"), out)
+        what = inner.within(bounds.low, bounds.high) if inner and whole else bounds
+    return _made(b, "aten.floor", x, what.rounded("down"), out)
+
+
+def _cut(target: str, how: Cut) -> Converter:
+    """An operator that takes the next whole number; toward 0 is down once 0 is the least."""
+
+    def convert(b: Builder, a: Arguments, out: Shape) -> Any:
+        x = a["self"]
+        if not isinstance(x, Dynamic) or _is_whole(b, x, most=math.inf):
+            return x if isinstance(x, Dynamic) else NotImplemented
+        return _made(b, target, x, _of(b, x).rounded(how), out)
+
+    return convert
 
 
 def _half_below(b: Builder, x: Dynamic) -> Dynamic | None:
@@ -124,16 +146,15 @@ def _sign(b: Builder, a: Arguments, out: Shape) -> Any:
     x = a["self"]
     what = _of(b, x) if isinstance(x, Dynamic) else None
     if what and what.low == 0 and what.high > 0 and what.rounding is None:
-        return b.emit(Compare, what.x, threshold=0.0, strict=True)
-    made = compare.sign(b, a, out)
-    if isinstance(made, Dynamic) and isinstance(x, Dynamic):
-        b.signs[made.name] = x
-    return made
+        return compared(b, what.x, 0.0, strict=True)
+    return compare.sign(b, a, out)
 
 
 CONVERTERS: Mapping[str, Converter] = {
     "aten.round": _round,
     "aten.floor": _floor,
+    "aten.ceil": _cut("aten.ceil", "up"),
+    "aten.trunc": _cut("aten.trunc", "down"),
     "aten.sign": _sign,
     "aten.clamp": _bounds("aten.clamp", "min", "max"),
     "aten.clip": _bounds("aten.clip", "min", "max"),
@@ -142,6 +163,8 @@ CONVERTERS: Mapping[str, Converter] = {
     "aten.hardtanh": _bounds("aten.hardtanh", "min_val", "max_val"),
     "aten.relu": _bounds("aten.relu", 0.0, math.inf),
     "aten.relu6": _bounds("aten.relu6", 0.0, 6.0),
+    "aten.max": _with_number("aten.max", least=True),
+    "aten.min": _with_number("aten.min", least=False),
     "aten.maximum": _with_number("aten.maximum", least=True),
     "aten.minimum": _with_number("aten.minimum", least=False),
 }

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -54,6 +54,9 @@ class Static:
 
 Value: TypeAlias = Dynamic | Static
 
+Cut: TypeAlias = Rounding | Literal["up", "down"]
+"""How a value becomes whole: rounded, or the next whole number above or below it."""
+
 
 @dataclass(frozen=True)
 class Border:
@@ -70,20 +73,29 @@ class Border:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """What a value is that depends on another's sign: below a mark of ``x``, at it and above it."""
+
+    x: Dynamic
+    mark: float
+    values: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Bounded:
     """What a value is: ``clip(x, low, high)``, where ``rounding`` is given of ``x`` rounded."""
 
     x: Dynamic
     low: float = -math.inf
     high: float = math.inf
-    rounding: Rounding | None = None
+    rounding: Cut | None = None
 
     def within(self, low: float, high: float) -> Bounded:
         """Return the value bounded again."""
         least, most = (min(max(end, low), high) for end in (self.low, self.high))
         return replace(self, low=least, high=most)
 
-    def rounded(self, how: Rounding) -> Bounded | None:
+    def rounded(self, how: Cut) -> Bounded | None:
         """Return the value rounded, once for all; None where a bound is no whole number."""
         whole = all(math.isinf(end) or end.is_integer() for end in (self.low, self.high))
         return replace(self, rounding=self.rounding or how) if whole else None
@@ -91,8 +103,9 @@ class Bounded:
     @property
     def levels(self) -> int | None:
         """The most spikes that are counted, None for what is no count."""
+        most = 1 if self.rounding == "up" else MOST_LEVELS
         counts = self.rounding is not None and self.low == 0 and self.high.is_integer()
-        return int(self.high) if counts and 1 <= self.high <= MOST_LEVELS else None
+        return int(self.high) if counts and 1 <= self.high <= most else None
 
 
 @dataclass
@@ -104,7 +117,7 @@ class Builder:
     emitted: dict[str, Dynamic] = field(default_factory=dict)
     borders: dict[str, Border] = field(default_factory=dict)
     bounded: dict[str, Bounded] = field(default_factory=dict)
-    signs: dict[str, Dynamic] = field(default_factory=dict)
+    signs: dict[str, Signed] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _numbers: Counter[str] = field(default_factory=Counter)
     _places: dict[str, int] = field(default_factory=dict)

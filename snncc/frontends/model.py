@@ -187,9 +187,9 @@ def _parts(graph: Graph, x: Array) -> Iterator[tuple[Array, int]]:
 def _firing(graph: Graph) -> dict[str, list[Op]]:
     """Return the op that fires in each module, one a time step where the loop is unrolled.
 
-    A comparison of a value turned over (``-x > -1``) says where there is no spike: modules that
-    have them are left out, as are those without memory, which do not say which axis is time,
-    unless there is but one step of one sample.
+    A comparison of a value turned over (``-x > -1``, ``1 - x > 0``) says where there is no spike:
+    modules that have them are left out, as are those without memory, which do not say which axis is
+    time, unless there is but one step of one sample.
     """
     found: dict[str, list[Op]] = {}
     for kind in ("count", "neuron", "compare"):
@@ -220,8 +220,20 @@ def _is_plain(graph: Graph, ops: list[Op], *, once: bool) -> bool:
         return once
     if ops[0].kind == "neuron":
         return len(ops) == 1
-    turned = any(getattr(graph[op.inputs[0]], "factor", 1.0) < 0 for op in ops)
+    turned = any(_is_turned(graph, op) for op in ops)
     return not turned and len({graph.type_of(op.name).shape for op in ops}) == 1
+
+
+def _is_turned(graph: Graph, op: Op) -> bool:
+    """Whether factors and sums with numbers turn the value over that is compared."""
+    turned, below = False, graph[op.inputs[0]]
+    while below.kind in ("scale", "add"):
+        inner = [name for name in below.inputs if graph[name].kind != "constant"]
+        if len(inner) != 1:
+            break
+        turned ^= getattr(below, "factor", 1.0) < 0
+        below = graph[inner[0]]
+    return turned
 
 
 def _in_steps(spikes: Array, samples: int, kept: int) -> Array:

@@ -61,6 +61,7 @@ CASES: dict[str, tuple[Function, list[str]]] = {
     "sign": (torch.sign, []),
     "heaviside, 0": (lambda x: torch.heaviside(x, torch.tensor(0.0)), ["compare"]),
     "heaviside, 1": (lambda x: torch.heaviside(x, torch.tensor(1.0)), ["compare"]),
+    "heaviside, 0.5": (lambda x: torch.heaviside(x, torch.tensor(0.5)), []),
     "as bool": (lambda x: x.bool().float(), []),
     "as bool, as int": (lambda x: (x > 0.5).int().bool().long().float(), ["compare"]),
     "where": (lambda x: torch.where(x > 0.5, x, -x), []),
@@ -84,7 +85,7 @@ def test_operator(name: str) -> None:
 @pytest.mark.parametrize(
     ("target", "function"),
     {
-        "aten.heaviside": lambda x: torch.heaviside(x, torch.tensor(0.5)),
+        "aten.heaviside": lambda x: torch.heaviside(x, torch.linspace(0, 1, 6)),
         "aten.masked_fill": lambda x: x.masked_fill(x > 0.5, float("-inf")),
         "aten.where": lambda x: torch.where(torch.tensor([True, False] * 3), x, -x),
         "aten._to_copy": lambda x: x.int().float(),

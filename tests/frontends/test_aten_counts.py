@@ -58,6 +58,9 @@ COUNTS: dict[str, tuple[Function, int, str]] = {
     "half up": (lambda x: (x.clamp(0, 4) + 0.5).floor(), 4, "half_up"),
     "half up, bounds behind": (lambda x: (0.5 + x).floor().clamp(0, 4), 4, "half_up"),
     "half up, bounds between": (lambda x: (x + 0.5).clamp(0, 4).floor(), 4, "half_up"),
+    "cut off": (lambda x: x.clamp(0, 4).floor(), 4, "half_up"),
+    "cut off, bounds behind": (lambda x: x.floor().clamp(0, 3), 3, "half_up"),
+    "toward zero": (lambda x: x.trunc().clamp(0, 3), 3, "half_up"),
     "one spike": (lambda x: x.clamp(0, 1).round(), 1, "half_even"),
     "one spike, half up": (lambda x: (x.clamp(0, 1) + 0.5).floor(), 1, "half_up"),
     "cast to integers": (lambda x: x.clamp(0, 4).round().long().float(), 4, "half_even"),
@@ -70,7 +73,9 @@ def test_counts(name: str) -> None:
     graph, x = traced(function), torch.arange(-24, 72).reshape(2, 48).double() / 8
     counts = [op for op in graph if isinstance(op, Count)]
     assert {(op.levels, op.rounding) for op in counts} == {(levels, rounding)}
-    assert {op.kind for op in graph} <= {"input", "count", "add", "scale", "foreign", "output"}
+    assert {op.kind for op in graph} <= {
+        "input", "count", "add", "scale", "constant", "foreign", "output",
+    }  # fmt: skip
     found = interpret(graph, x.numpy())[counts[-1].name]
     np.testing.assert_array_equal(found, function(x).numpy())
 
@@ -86,7 +91,9 @@ def test_counts(name: str) -> None:
         (lambda x: x.round().clamp(0, 3.5), "clamp"),
         (lambda x: x.clamp(0, 65).round(), "round"),
         (lambda x: x.clamp(min=0).round(), "round"),
-        (lambda x: x.clamp(0, 4).floor(), "floor"),
+        (lambda x: x.clamp(0.5, 4).floor(), "floor"),
+        (lambda x: x.clamp(0, 4).ceil(), "ceil"),
+        (lambda x: x.floor(), "floor"),
         (lambda x: (x.clamp(0, 4) + 0.25).floor(), "floor"),
         (lambda x: (x.clamp(0, 4.25) + 0.5).floor(), "floor"),
         (lambda x: x.clamp(0, 4).round(decimals=1), "round"),

@@ -91,7 +91,7 @@ class _Bodies:
         nodes = body_nodes(c.place, body)
         taken = [each.name for each in (*body.input, *body.initializer)]
         own = {*taken, *(name for each in nodes for name in each.outputs)} - {""}
-        values, producers = _taken_out(c.values, own), _taken_out(c.producers, own)
+        values = _taken_out(c.values, own)
         c.values.update(zip((each.name for each in body.input), given, strict=False))
         for each in body.initializer:
             c.values[each.name] = Static(read_tensor(c.place, each))
@@ -101,9 +101,7 @@ class _Bodies:
         results = [c.value(each.name) for each in body.output]
         for name in own:
             c.values.pop(name, None)
-            c.producers.pop(name, None)
         c.values.update(values)
-        c.producers.update(producers)
         c.values[""], c.node = None, node
         return results
 

@@ -35,7 +35,7 @@ _FAULTS = (
 
 
 class Importer:
-    """The graph under way. ``values`` holds what each name stands for, ``producers`` its node.
+    """The graph under way. ``values`` holds what each name stands for.
 
     ``uses`` says how often a value is read; ``stated`` are the shapes that reshapes, in order, find
     and want. ``before`` is the same file read for one sample, where it is of one and is read for
@@ -59,7 +59,6 @@ class Importer:
         self.uses.update(name for node in self.nodes for name in node.inputs)
         self.uses.update(read_in_bodies(self.nodes))
         self._made_later = {name for node in self.nodes for name in node.outputs if name}
-        self.producers: dict[str, Node] = {}
         self._answered: dict[Hashable, Any] = {}
         self._computed = 0
         self._converted = 0
@@ -77,7 +76,6 @@ class Importer:
                 if name and name in self.values:
                     raise self.fault_of_file(f"`{short(name)}` is made twice")
                 self.values[name] = value
-                self.producers[name] = node
             self.values[""] = None
 
     def _results(self, node: Node, converters: Mapping[str, Any]) -> list[Value | None]:
@@ -114,11 +112,6 @@ class Importer:
             reason = "is made by no node"
         what = "it reads" if self.node.operator else "the graph answers with"
         raise self.fault_of_file(f"{what} `{short(name)}`, which {reason}")
-
-    def made_by(self, name: str, operator: str) -> Node | None:
-        """Return the node that makes a value, None where it is not of that operator."""
-        node = self.producers.get(name)
-        return node if node and (node.domain, node.operator) == ("", operator) else None
 
     def refuse(self, message: str, hint: str = "") -> NoReturn:
         """Raise ``SnnccError`` for a node that is in order and cannot be represented."""

@@ -14,7 +14,6 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
-from snncc.frontends.onnx.step_functions import heaviside
 from snncc.frontends.onnx.tensors import element_type
 from snncc.frontends.onnx.views import VIEWS, Inputs, Operator, axes_of, optional
 from snncc.ir import ops
@@ -73,16 +72,6 @@ def _cast(c: Importer, node: Node, x: Inputs) -> Any:
     if to not in _TYPES:
         c.refuse(f"it casts to element type {element_type(to)}")
     return c.aten("_to_copy", x[0], dtype=_TYPES[to])
-
-
-def _unless(found: Operator, name: str) -> Operator:
-    """An operator that is another thing where ``found`` finds one."""
-
-    def convert(c: Importer, node: Node, x: Inputs) -> Any:
-        made = found(c, node, x)
-        return c.aten(name, *x) if made is None else made
-
-    return convert
 
 
 def _spatial(pads: list[int], n: int, c: Importer, x: Value) -> tuple[Value, list[int]]:
@@ -297,6 +286,6 @@ OPERATORS: Mapping[str, Operator] = {
     "Scan": _refused(_LOOPS),
     "Softmax": _along("softmax.int"),
     "Sum": _total,
-    "Where": _unless(heaviside, "where.self"),
+    "Where": _plain("where.self"),
 }
 """By the operator's name in the standard domain."""

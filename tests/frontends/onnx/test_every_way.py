@@ -1,4 +1,4 @@
-"""Every kind of neuron, written in every way, by both exporters: each is raised to what it is.
+"""Every kind of neuron, written in every way, by every way in: each is raised to what it is.
 
 A network has a dozen layers side by side, each written in its own way. All pairs of a way to fire
 and a way to reset are tried for every kind; number of time steps, constants and opset go round.
@@ -24,7 +24,7 @@ from snncc.compiler import Checked, check_model
 from snncc.execute.agreement import agreement
 from snncc.execute.counts import batches
 from snncc.execute.executor import Executor
-from snncc.frontends.load import load_model
+from snncc.frontends.load import from_module, load_model
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Kind:
     half_up: bool = False
     norm: float = 1.0
     learnt: float | None = None
+    charge: str = ""
 
     @property
     def rest(self) -> float:
@@ -74,6 +75,12 @@ KINDS: dict[str, Kind] = {
     "leak, tau 4/3": Kind(tau=4 / 3, threshold=2.0, strict=True),
     "leak, soft": Kind(tau=4.0, reset=None, threshold=0.5),
     "leak, to 0.125": Kind(tau=4.0, reset=0.125),
+    "lif, interpolated": Kind(tau=4.0, decay_input=True, charge="lerp", threshold=0.5),
+    "lif, weighed": Kind(tau=5.0, charge="weighed", threshold=0.3),
+    "leak, multiplied": Kind(tau=4.0, charge="addcmul", strict=True),
+    "leak, scaled": Kind(tau=5.0, charge="alpha", reset=None),
+    "if, never reset": Kind(reset=None, taken=0.0, threshold=2.0),
+    "leak, never reset": Kind(tau=5.0, reset=None, taken=0.0, strict=True),
     "learnt": Kind(learnt=0.0, decay_input=True),
     "learnt, no decay of input": Kind(learnt=0.7, strict=True),
     "learnt, soft": Kind(learnt=-0.4, decay_input=True, reset=None, threshold=0.5),
@@ -134,6 +141,29 @@ FIRES: dict[str, Fire] = {
     "sign within bounds": lambda h, theta, strict: above_zero(
         h - theta, strict, lambda x: x.clamp(0, 1)
     ),
+    "sign, at least 0": lambda h, theta, strict: above_zero(
+        h - theta, strict, lambda x: torch.clamp(x, min=0)
+    ),
+    "sign or 0": lambda h, theta, strict: above_zero(
+        h - theta, strict, lambda x: torch.maximum(x, torch.zeros_like(x))
+    ),
+    "sign, squared": lambda h, theta, strict: above_zero(
+        h - theta, strict, lambda x: (x + x**2) / 2
+    ),
+    "half of a sign": lambda h, theta, strict: (
+        torch.sign(h - theta) / 2 + 0.5 > (0.5 if strict else 0.25)
+    ).to(h),
+    "cut off": lambda h, theta, strict: (
+        torch.clamp(torch.ceil(h - theta), 0, 1)
+        if strict
+        else 1 - torch.clamp(torch.ceil(theta - h), 0, 1)
+    ),
+    "rectified": lambda h, theta, strict: (
+        (torch.relu(h - theta) > 0).to(h) if strict else 1 - (torch.relu(theta - h) > 0).to(h)
+    ),
+    "where, numbers": lambda h, theta, strict: torch.where(missed(h, theta, strict), 0.0, 1.0).to(
+        h
+    ),
     "as integers": lambda h, theta, strict: reached(h, theta, strict).int().to(h.dtype),
     "function": lambda h, theta, strict: Step.apply(h - theta, strict),  # type: ignore[no-untyped-call]
 }
@@ -178,6 +208,13 @@ SOFT: dict[str, Reset] = {
     "where": lambda h, s, off, kind: torch.where(s > 0, h - off, h),
     "mask": lambda h, s, off, kind: h - off * reached(h, kind.threshold, kind.strict),
 }
+CHARGE: dict[str, Callable[[Tensor, Tensor, Any, float], Tensor]] = {
+    "lerp": lambda v, x, tau, share: torch.lerp(v, x, share),
+    "weighed": lambda v, x, tau, share: v * (1 - 1 / tau) + x / tau,
+    "addcmul": lambda v, x, tau, share: torch.addcmul(x, v, torch.ones_like(v) - 1 / tau),
+    "alpha": lambda v, x, tau, share: torch.add(x, v, alpha=1 - share),
+}
+NEVER: dict[str, Reset] = {"never": lambda h, s, off, kind: h}
 HARD_COUNTS = {name: HARD[name] for name in ("where", "masked fill")}
 SOFT_COUNTS = {name: SOFT[name] for name in ("minus", "detached")}
 
@@ -196,6 +233,7 @@ def ways(kind: Kind) -> Iterator[tuple[str, str]]:
     """All pairs of a way to fire and a way to reset that a kind can be written in."""
     counts, soft = kind.levels > 1, kind.reset is None
     resets = (SOFT_COUNTS if soft else HARD_COUNTS) if counts else SOFT if soft else HARD
+    resets = NEVER if kind.taken == 0 else resets
     yield from itertools.product(COUNTS if counts else FIRES, resets)
 
 
@@ -221,6 +259,8 @@ class Layer(nn.Module):
 
     def charge(self, v: Any, x: Tensor) -> Tensor:
         kind, rest, tau = self.kind, self.number("rest"), self.number("tau")
+        if kind.charge:
+            return CHARGE[kind.charge](v, x, tau, 1 / (kind.tau or 1))
         if kind.learnt is not None:
             share = self.w.sigmoid()
             return v + (x - (v - rest)) * share if kind.decay_input else v - (v - rest) * share + x
@@ -241,7 +281,8 @@ class Layer(nn.Module):
             else:
                 s = FIRES[self.way.fire](h, self.number("threshold"), kind.strict)
             after = self.number("off" if kind.reset is None else "rest")
-            v = (SOFT if kind.reset is None else HARD)[self.way.reset](h, s, after, kind)
+            resets = {**(SOFT if kind.reset is None else HARD), **NEVER}
+            v = resets[self.way.reset](h, s, after, kind)
             out.append(s)
         return torch.stack(out) / kind.norm
 
@@ -274,6 +315,16 @@ NETWORKS = [
 """All ways in networks of different ones."""
 STEPS = (4, 2, 5, 3)
 OPSETS = {False: (17, 18, 19, 20), True: (18, 20, 21, 23)}
+
+
+def read_program(network: nn.Module, T: int, path: Path) -> Checked:
+    program = torch.export.export(network.eval(), (torch.zeros(2, T, 6),), strict=False)
+    torch.export.save(program, path)
+    return check_model(load_model(str(path), trust_pickle=True))
+
+
+def traced(network: nn.Module, T: int) -> Checked:
+    return check_model(from_module(network.eval(), torch.zeros(1, T, 6)))
 
 
 def read(network: nn.Module, T: int, path: Path, opset: int, *, dynamo: bool) -> Checked:
@@ -325,9 +376,15 @@ def held(checked: Checked, network: nn.Module, T: int) -> None:
 
 
 def assert_raised(number: int, path: Path, *, dynamo: bool) -> None:
-    written, T = NETWORKS[number], STEPS[number % len(STEPS)]
-    network = Layers(written)
+    T = STEPS[number % len(STEPS)]
+    network = Layers(NETWORKS[number])
     checked = read(network, T, path, OPSETS[dynamo][number // 4 % 4], dynamo=dynamo)
+    assert_is(checked, number, network, T)
+
+
+def assert_is(checked: Checked, number: int, network: nn.Module, T: int) -> None:
+    """Hold what came in to the network that was written."""
+    written = NETWORKS[number]
     assert [d.message for d in checked.diagnostics if d.rule.code == "SNN155"] == []
     assert checked.graph.steps == T
     found = {op.source.module: op.attributes() for op in checked.graph.of_kind("neuron")}
@@ -356,6 +413,23 @@ def test_by_torchscript(number: int, tmp_path: Path) -> None:
 def test_by_the_exporter_of_programs(number: int, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     assert_raised(number, tmp_path / "net.onnx", dynamo=True)
+
+
+IN_PYTHON = [
+    n if n == 4 else pytest.param(n, marks=pytest.mark.slow) for n in range(4, len(NETWORKS), 3)
+]
+
+
+@pytest.mark.parametrize("number", IN_PYTHON)
+def test_by_an_exported_program(number: int, tmp_path: Path) -> None:
+    T, network = STEPS[number % len(STEPS)], Layers(NETWORKS[number])
+    assert_is(read_program(network, T, tmp_path / "net.pt2"), number, network, T)
+
+
+@pytest.mark.parametrize("number", IN_PYTHON)
+def test_by_a_trace(number: int) -> None:
+    T, network = STEPS[number % len(STEPS)], Layers(NETWORKS[number])
+    assert_is(traced(network, T), number, network, T)
 
 
 @pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5))])
