@@ -10,6 +10,7 @@ from snncc.passes.base import Pass
 from snncc.passes.canonicalise import Canonicalise
 from snncc.passes.check_spikes import CheckSpikes
 from snncc.passes.check_target import CheckTarget
+from snncc.passes.drop_silent import DropSilent
 from snncc.passes.fold_batch_norm import FoldBatchNorm
 from snncc.passes.fold_scales import FoldScales
 from snncc.passes.gather_calls import GatherCalls
@@ -29,6 +30,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         GatherCalls,
         JoinPieces,
         Canonicalise,
+        DropSilent,
         RaiseNeurons,
         RaiseCurrents,
         GatherSteps,
@@ -49,6 +51,7 @@ RAISING: Final[tuple[Pass, ...]] = (
     GatherCalls(),
     JoinPieces(),
     Canonicalise(keep_scales=True),
+    DropSilent(),
     RaiseNeurons(),
     RaiseCurrents(),
     Canonicalise(),
