@@ -52,7 +52,9 @@ class Looped(nn.Module):
 class Reset(nn.Module):
     """Two layers of neurons that keep their state, and are reset before each batch."""
 
-    def __init__(self, make: Callable[[], Any], reset: Callable[[nn.Module], None], many: bool):
+    def __init__(
+        self, make: Callable[[], Any], reset: Callable[[nn.Module], None], many: bool
+    ) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.fc1, self.fc2 = nn.Linear(INPUTS, HIDDEN), nn.Linear(HIDDEN, CLASSES)
@@ -196,10 +198,10 @@ def by_onnx(network: nn.Module, path: Path, **options: Any) -> Checked:
         example = (torch.zeros(1, INPUTS),)
         try:
             torch.onnx.export(network, example, str(path / "net.onnx"), **options)
-        except torch.onnx.errors.UnsupportedOperatorError as error:
-            pytest.skip(
-                f"the exporter refuses the module: {error}"
-            )  # SpikingJelly 2 by TorchScript
+        except RuntimeError as error:  # TorchScript knows no surrogate of some releases
+            if "export failed" not in str(error).lower():
+                raise
+            pytest.skip(f"the exporter refuses the module: {str(error)[:80]}")
     return check_model(load_model(str(path / "net.onnx")))
 
 
