@@ -58,22 +58,23 @@ def read_exported(path: Path, asked: Asked) -> Model:
             raise
         raise _unreadable(path, error) from error
     shape = cast(Input, imported.graph.of_kind("input")[0]).shape
-    origin = ReadGraph(_of_several(path, imported.graph, shape[0]), CALLED, imported.graph)
+    graph, refused = _of_several(imported.graph, shape[0])
+    origin = ReadGraph(graph, CALLED, imported.graph, refused)
     return Model(origin, shape[1:], path.stem, notes=imported.diagnostics)
 
 
-def _of_several(path: Path, graph: Graph, samples: int) -> Graph:
-    """Return the graph of a program that was exported with one sample as that of several."""
+def _of_several(graph: Graph, samples: int) -> tuple[Graph, str]:
+    """Return the graph of a program that was exported with one sample as that of several.
+
+    Where it means nothing for more than one it stays as it is, and the reason is returned too.
+    """
     if samples != 1 or graph.of_kind("foreign"):
-        return graph
+        return graph, ""
     try:
-        return of_samples(graph, BATCH)
+        return of_samples(graph, BATCH), ""
     except IRError as error:
-        message = (
-            f"the program was exported with one sample, and for more it means nothing: {error}"
-        )
-        hint = f"export it with an example of {BATCH} samples"
-        raise fault(rules.UNSUPPORTED_OP, path, message, hint) from error
+        reason = f"the program was exported with one sample, and for more it means nothing: {error}"
+        return graph, f"{reason}; if it should, export it with an example of {BATCH} samples"
 
 
 def _check_archive(path: Path) -> None:

@@ -162,18 +162,49 @@ def test_a_process_that_knows_nothing_of_the_operator_reads_it(
     assert np.array_equal(Executor(graph).run(x).output, Executor(ours.integer).run(x).output)
 
 
+class Mixing(nn.Module):
+    """Its second neuron takes samples for time steps: it is sound with one sample at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc1, self.lif1, self.fc2 = nn.Linear(8, 6), LIF(), nn.Linear(6, 5)
+        self.lif2, self.head = LIF(v_reset=None), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.fc2(self.lif1(self.fc1(x).unsqueeze(0).repeat(3, 1, 1)))
+        y: Tensor = self.head(self.lif2(spikes.flatten(0, 1)).unflatten(0, (3, -1))).mean(0)
+        return y
+
+
+def test_a_program_that_is_sound_for_one_sample_is_taken_for_one(tmp_path: Path) -> None:
+    module = Mixing().eval()
+    checked = judged(saved(module, tmp_path / "net.pt2", 1))
+    assert (checked.graph.level, checked.graph.steps, checked.clean) == ("step", 3, True)
+    (note,) = (d for d in checked.diagnostics if d.rule.code == "SNN158")
+    assert note.message == "the file is taken as it is, for one sample at a time"
+    (reason,) = note.because
+    assert reason.startswith("the program was exported with one sample, and for more it means")
+    assert reason.endswith("; if it should, export it with an example of 2 samples")
+    x = torch.rand(4, 8)
+    with torch.no_grad():
+        answer = torch.cat([module(each[None]) for each in x]).numpy()
+    mine = Executor(checked.graph).run(x.double().numpy()).output
+    assert np.abs(mine.reshape(answer.shape) - answer).max() < 1e-5
+    assert compile_checked(checked, target=load_target("loihi2")).agreement.equal
+
+
 def test_one_sample_that_is_taken_for_an_axis(tmp_path: Path) -> None:
     """The mean over the batch is nothing of one sample, and mixes two."""
 
-    class Mixing(nn.Module):
+    class Mean(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.mean(0, keepdim=True)
 
-    path = saved(Mixing(), tmp_path / "net.pt2", 1)
-    with pytest.raises(SnnccError, match="exported with one sample, and for more") as caught:
-        load_model(path, trust_pickle=True)
-    (found,) = caught.value.diagnostics
-    assert (found.rule.code, found.hint) == ("SNN122", "export it with an example of 2 samples")
+    checked = judged(saved(Mean(), tmp_path / "net.pt2", 1))
+    assert [(d.rule.code, d.message) for d in checked.diagnostics] == [
+        ("SNN152", "the network has no spiking neuron")
+    ]
 
 
 def test_nothing_is_run_unless_the_user_says_so(
