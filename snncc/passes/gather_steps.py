@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op, reading, without_dead
 from snncc.ir.layouts import Roles, track
-from snncc.ir.ops import Reshape, Sum
+from snncc.ir.ops import Add, Reshape, Sum
 from snncc.passes.base import Invariant, Pass, Result, well_formed
 from snncc.passes.step_packing import ENDING, Packer, joined
 
@@ -24,7 +24,7 @@ class GatherSteps(Pass):
     """Turn what is done to each time step alike into what is done to all of them.
 
     Concatenations along time of equal ops become the op on a longer axis, sums of equal ops over
-    all steps a ``Sum``. Values change by rounding alone.
+    all steps a ``Sum``, or one for each layer. Values change by rounding alone.
     """
 
     name: ClassVar[str] = "gather-steps"
@@ -78,19 +78,57 @@ class _Gathering:
         return False
 
     def _total(self, op: Op) -> bool:
-        """A sum of steps is summed along time: ``total = total + layer(x[t])``."""
+        """A sum of steps is summed along time: ``total = total + layer(x[t])``.
+
+        Where each step adds what several layers give, it is the sum of as many sums.
+        """
         user = self.graph.users[op.name]
         if len(user) == 1 and user[0].kind == "add" and user[0].inputs.count(op.name) == 1:
             return False
         terms = tuple(self._terms(op))
         if len(set(terms)) < 2:
             return False
-        packed = self.packer.pack(terms)
-        if packed is None or not packed.timely:
+        packed = self._packed([terms]) or self._packed(self._by_layer(terms))
+        if not packed:
             return False
-        total = Sum(name=op.name, inputs=(packed.name,), source=op.source, axes=(0,))
-        self.packer.ops[op.name] = total
+        ops, out = self.packer.ops, self.packer.shape[op.name]
+        if len(packed) == 1:
+            ops[op.name] = Sum(name=op.name, inputs=(packed[0][0],), source=op.source, axes=(0,))
+            return True
+        first, *others = (
+            self.packer.add(Sum, name, like=like, out=out, axes=(0,)) for name, like in packed
+        )
+        for each in others[:-1]:
+            first = self.packer.add(Add, first, each, like=packed[0][1], out=out)
+        ops[op.name] = Add(name=op.name, inputs=(first, others[-1]), source=op.source)
         return True
+
+    def _packed(self, groups: list[tuple[str, ...]]) -> list[tuple[str, Op]]:
+        """Return the values of all steps of each group, and the op of the first.
+
+        None unless time leads in all of them.
+        """
+        found = []
+        for terms in groups:
+            packed = self.packer.pack(terms) if len(set(terms)) > 1 else None
+            if packed is None or not packed.timely:
+                return []
+            found.append((packed.name, self.graph[terms[0]]))
+        return found
+
+    def _by_layer(self, terms: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Return terms together that come from one neuron by the same ops, in their order."""
+        found: dict[tuple[Any, ...], list[str]] = {}
+        for name in terms:
+            found.setdefault(tuple(self._way_from_neuron(name)), []).append(name)
+        return [tuple(names) for names in found.values()]
+
+    def _way_from_neuron(self, name: str) -> Iterator[Any]:
+        op = self.graph[name]
+        while op.inputs and op.kind != "neuron":
+            yield op.kind, op.weight_names
+            op = self.graph[op.inputs[0]]
+        yield op.name
 
     def _terms(self, op: Op) -> Iterator[str]:
         """Return what a tree of sums adds up, from left to right."""

@@ -35,7 +35,7 @@ class Loop(nn.Module):
         self.conv = nn.Conv2d(2, 4, 3, padding=1)
         self.other = nn.Conv2d(2, 4, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
-        self.fc, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+        self.fc, self.head, self.head2 = nn.Linear(6, 6), nn.Linear(6, 3), nn.Linear(6, 3)
         self.lif, self.lif2 = LIF(), LIF()
         self.bias = nn.Parameter(torch.rand(6))
 
@@ -64,6 +64,16 @@ def heads(m: Loop, x: Tensor) -> Tensor:
     s = spikes(m, x)
     for t in range(T):
         total = total + m.head(s[t].mean((1, 2)))
+    return total / T
+
+
+def three_heads(m: Loop, x: Tensor) -> Tensor:
+    """Each step adds two answers to one layer's spikes, and one to another's."""
+    total: Any = 0
+    s, other = spikes(m, x), m.lif2(3 * x.transpose(0, 1))
+    for t in range(T):
+        seen = s[t].mean((1, 2))
+        total = total + m.head(seen) + m.head2(seen) + m.head(other[t].mean((1, 2)))
     return total / T
 
 
@@ -100,6 +110,7 @@ CASES: dict[str, tuple[Callable[[Loop, Tensor], Tensor], dict[str, int]]] = {
     "parts": (stacked(lambda m, s: torch.cat([s[:, 1:], m.fc(s)], 1)), {"concat": 1, "slice": 1}),
     "foreign": (stacked(lambda m, s: s.softmax(-1)), {"foreign": 1}),
     "sums": (heads, {"linear": 1, "add": 0}),
+    "sums of several": (three_heads, {"linear": 3, "add": 2}),
     "along the batch": (along_the_batch, {"conv": 1, "concat": 0}),
     "assigned": (assigned, {"conv": 1, "concat": 0, "expand": 1}),
 }
