@@ -30,7 +30,7 @@ class Firing:
 
     With ``levels`` L > 1 a count of spikes, ``round(clip(h, 0, L))`` of ``h`` thresholds: ``h`` is
     1 at the threshold and grows by 1 with each ``unit`` of the potential. Layers that fire alike at
-    one potential are told apart by their ``module``, where they have to be.
+    one potential are told apart by their ``module``, or another name, where they have to be.
     """
 
     potential: str

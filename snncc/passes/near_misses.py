@@ -11,8 +11,9 @@ from snncc.ir.ops import VIEWS
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.near_patterns import Pattern, Patterns
 from snncc.passes.near_reasons import alone, called, why
-from snncc.passes.recurrence import FIRES, Chain, told_apart
+from snncc.passes.recurrence import FIRES, Chain
 from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC
+from snncc.passes.shared_beginnings import begun_apart
 
 
 class Missed(NamedTuple):
@@ -51,7 +52,7 @@ def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
     It is known by what goes on from one time step to the next: a value, and what one line of code
     makes of that, with an operator that has no meaning here.
     """
-    patterns = Patterns(graph, told_apart(graph.by_name, graph.weights))
+    patterns = Patterns(*begun_apart(graph))
     told_of = frozenset[str]().union(*(each.values for each in known))
     after: dict[str, str] = {}
     peers: dict[Any, list[Any]] = {}

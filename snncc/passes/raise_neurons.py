@@ -26,7 +26,8 @@ from snncc.passes.near_patterns import Patterns
 from snncc.passes.neuron_equation import single_step
 from snncc.passes.neuron_proof import prove
 from snncc.passes.neuron_writer import NeuronWriter, write_comparison_of_two, write_count
-from snncc.passes.recurrence import FIRES, Chain, chains, linked, told_apart
+from snncc.passes.recurrence import FIRES, Chain, chains, linked
+from snncc.passes.shared_beginnings import begun_apart
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class RaiseNeurons(Pass):
         before: Patterns | None = None
         while graph.of_kind(*FIRES):
             raising = _Raising(graph)
-            patterns = Patterns(graph, raising.arithmetic)
+            patterns = Patterns(raising.graph, raising.arithmetic)
             before = before or patterns
             missed = list(raising.run())
             if not raising.raised and not raising.settle():
                 found = told(patterns, missed, before)
                 raising.give_up()
-            ops, weights = in_order(raising.ops), {**graph.weights, **raising.weights}
-            graph = without_dead(graph.replace(ops, weights))
+            ops, weights = in_order(raising.ops), {**raising.graph.weights, **raising.weights}
+            graph = without_dead(raising.graph.replace(ops, weights))
         return Result(graph, (*found, *unfired(graph, found)))
 
 
@@ -66,10 +67,9 @@ class _Raising:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.ops: dict[str, Op] = dict(graph.by_name)
+        self.graph, self.arithmetic = begun_apart(graph)
+        self.ops: dict[str, Op] = dict(self.graph.by_name)
         self.weights: dict[str, Weight] = {}
-        self.arithmetic = told_apart(graph.by_name, graph.weights)
         self.raised = 0
 
     def run(self) -> Iterator[Missed]:

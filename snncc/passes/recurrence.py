@@ -52,17 +52,19 @@ class Arithmetic:
     """The elementwise arithmetic of a graph, by name of the value.
 
     ``current`` is a sum that is not looked behind, though it is made of a potential. Firings that
-    are ``apart`` are told apart by the module that compares.
+    are ``apart`` are told apart by the layer that compares: ``layers`` says which, else the module.
     """
 
     current = ""
 
     def __init__(
-        self, ops: Mapping[str, Op], weights: Weights, apart: frozenset[Firing] = frozenset()
-    ) -> None:
+        self, ops: Mapping[str, Op], weights: Weights, apart: frozenset[Firing] = frozenset(),
+        layers: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.ops = ops
         self.weights = weights
         self.apart = apart
+        self.layers = layers or {}
         self._numbers: dict[str, Fraction | None] = {}
         self._reach: dict[str, Reach] = {}
 
@@ -187,7 +189,8 @@ class Arithmetic:
         return Answer(self._of_module(firing, op), sign, silent)
 
     def _of_module(self, firing: Firing, op: Op) -> Firing:
-        return replace(firing, module=op.source.module) if firing in self.apart else firing
+        layer = self.layers.get(op.name, op.source.module)
+        return replace(firing, module=layer) if firing in self.apart else firing
 
     @cached_property
     def firings(self) -> Mapping[str, tuple[Firing, ...]]:
@@ -314,14 +317,7 @@ class Chain:
     updates: tuple[Polynomial, ...]
 
 
-def told_apart(ops: Mapping[str, Op], weights: Weights) -> Arithmetic:
-    """Return the arithmetic of a graph; layers that begin with one potential are apart in it."""
-    found = Arithmetic(ops, weights)
-    several = {f for f, following in _after(found).items() if len(following) > 1}
-    return Arithmetic(ops, weights, frozenset(several)) if several else found
-
-
-def _after(arithmetic: Arithmetic) -> Mapping[Firing, list[Firing]]:
+def followers(arithmetic: Arithmetic) -> Mapping[Firing, list[Firing]]:
     """Return the firings that go on from each."""
     after: dict[Firing, list[Firing]] = {}
     for firings in arithmetic.firings.values():
@@ -335,10 +331,18 @@ def _after(arithmetic: Arithmetic) -> Mapping[Firing, list[Firing]]:
 def chains(arithmetic: Arithmetic) -> list[Chain]:
     """Return all firings, each in one chain; one that no other follows or leads to is alone."""
     every = [f for firings in arithmetic.firings.values() for f in firings]
-    after = _after(arithmetic)
+    after = followers(arithmetic)
     follows = {firing: _nearest(arithmetic, firing, after[firing]) for firing in after}
     later = {found[0] for found in follows.values() if len(found) == 1}
     return [_chain(arithmetic, firing, follows) for firing in every if firing not in later]
+
+
+def through(
+    arithmetic: Arithmetic, first: Firing, second: Firing, after: Mapping[Firing, list[Firing]]
+) -> Chain:
+    """Return the chain that goes on from one firing to another, and from there as it does."""
+    follows = {firing: _nearest(arithmetic, firing, after[firing]) for firing in after}
+    return _chain(arithmetic, first, {**follows, first: [second]})
 
 
 def _nearest(arithmetic: Arithmetic, firing: Firing, others: list[Firing]) -> list[Firing]:
