@@ -110,7 +110,10 @@ class Bounded:
 
 @dataclass
 class Builder:
-    """Ops in order, made one at a time for the node that ``at`` was told of last."""
+    """Ops in order, made one at a time for the node that ``at`` was told of last.
+
+    ``arrays`` are stored tensors as weights; several graphs of one file share them.
+    """
 
     ops: list[Op] = field(default_factory=list)
     weights: dict[str, Weight] = field(default_factory=dict)
@@ -118,11 +121,11 @@ class Builder:
     borders: dict[str, Border] = field(default_factory=dict)
     bounded: dict[str, Bounded] = field(default_factory=dict)
     signs: dict[str, Signed] = field(default_factory=dict)
+    arrays: dict[int, tuple[Tensor, Weight]] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _numbers: Counter[str] = field(default_factory=Counter)
     _places: dict[str, int] = field(default_factory=dict)
     _constants: dict[str, Dynamic] = field(default_factory=dict)
-    _arrays: dict[int, tuple[Tensor, Weight]] = field(default_factory=dict)
     _source: Source = field(default_factory=Source)
     _owner: bool = False
 
@@ -176,9 +179,9 @@ class Builder:
         name = value.name or name
         if name not in self.weights:
             key = id(value.tensor)
-            if key not in self._arrays:
-                self._arrays[key] = value.tensor, as_weight(value.tensor)
-            self.weights[name] = self._arrays[key][1]
+            if key not in self.arrays:
+                self.arrays[key] = value.tensor, as_weight(value.tensor)
+            self.weights[name] = self.arrays[key][1]
         return name
 
     def unique(self, wanted: str) -> str:

@@ -16,7 +16,7 @@ from snncc.ir.edit import in_order
 from snncc.ir.graph import Graph, Op
 from snncc.passes.answers import Firing
 from snncc.passes.first_step import neuron_of
-from snncc.passes.neuron_equation import NearMissError
+from snncc.passes.near_miss import NearMissError
 from snncc.passes.neuron_proof import prove
 from snncc.passes.recurrence import Arithmetic, Chain, followers, through
 

@@ -23,6 +23,7 @@ from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.batches import ShapesDisagreeError, ratios_of
 from snncc.frontends.onnx.proto import Node, Place, read_in_bodies, short
 from snncc.frontends.onnx.scopes import Scopes
+from snncc.frontends.onnx.tensors import shown_once
 from snncc.ir import ops
 from snncc.ir.graph import Graph, IRError, Shape, Source, without_dead
 
@@ -49,7 +50,7 @@ class Importer:
         self.place = place
         self.nodes = tuple(nodes)
         self.scopes = scopes
-        self.build = Builder()
+        self.build: Builder = Builder(arrays=before.build.arrays if before else {})
         self.findings: list[Diagnostic] = []
         self.values: dict[str, Value | None] = {"": None}
         self.before = before
@@ -213,7 +214,9 @@ class Importer:
 
         with torch.no_grad():
             made = operator(**{key: _mapped(value, real) for key, value in arguments.items()})
-        return Static(made) if isinstance(made, Tensor) else [Static(each) for each in made]
+        if isinstance(made, Tensor):
+            return Static(shown_once(made))
+        return [Static(each) for each in made]
 
     def hold_computed(self, numbers: int) -> None:
         """Raise ``SnnccError`` where a file of few numbers has too many more computed of them."""

@@ -81,10 +81,10 @@ class _File:
         self.stored = {each.name: each for each in proto.graph.initializer}
         if len(self.stored) != len(proto.graph.initializer):
             raise place.damaged("two weights have one name")
-        self.weights: dict[str, Value] = {
-            name: Static(read_tensor(place, each), short(name))
-            for name, each in self.stored.items()
-        }
+        self.weights: dict[str, Value] = {}
+        for name, each in self.stored.items():
+            self.weights[name] = Static(read_tensor(place, each), short(name))
+            each.ClearField("raw_data")  # a large network stands in memory once
         numbers = [name for name, each in self.stored.items() if math.prod(each.dims) == 1]
         self.scopes = Scopes(self.nodes, self.stored, numbers)
         self.inputs = [each for each in proto.graph.input if each.name not in self.stored]

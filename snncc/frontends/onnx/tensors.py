@@ -32,6 +32,10 @@ _FIELDS = {
 """Element types that are read, and where their values stand if not as raw bytes."""
 
 
+_LARGE = 2**12
+"""Numbers of a tensor that is worth looking through."""
+
+
 def read_tensor(place: Place, proto: onnx.TensorProto, *, finite: bool = True) -> Tensor:
     """Return a stored tensor; 16-bit floats become float32. Raises ``SnnccError``.
 
@@ -55,6 +59,17 @@ def element_type(number: int) -> str:
     return f"{number} ({kinds.Name(number)})" if number in kinds.values() else f"{number}"
 
 
+def shown_once(tensor: Tensor) -> Tensor:
+    """Return a large tensor of one number as that number, shown in all its places.
+
+    Exporters store potentials at rest like this, as large as a layer.
+    """
+    if tensor.numel() < _LARGE:
+        return tensor
+    first = tensor[(0,) * tensor.ndim]
+    return first.clone().expand(tensor.shape) if bool((tensor == first).all()) else tensor
+
+
 def _read(place: Place, proto: onnx.TensorProto) -> Tensor:
     name = short(proto.name) or "a constant"
     shape = tuple(proto.dims)
@@ -70,7 +85,7 @@ def _read(place: Place, proto: onnx.TensorProto) -> Tensor:
     else:
         _check_stored(place, proto, name, math.prod(shape), kind.itemsize)
         array = _decoded(place, proto, name)
-    return _as_tensor(array)
+    return shown_once(_as_tensor(array))
 
 
 def _check_stored(place: Place, proto: Any, name: str, wanted: int, wide: int) -> None:

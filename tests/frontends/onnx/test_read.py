@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from snncc.compiler import Checked, check_model, compile_checked
@@ -17,6 +17,7 @@ from snncc.diagnostics.core import SnnccError
 from snncc.execute.agreement import agreement
 from snncc.execute.executor import Executor
 from snncc.frontends.load import load_model
+from snncc.frontends.model import ReadGraph
 from snncc.frontends.onnx.operators import decimal
 from snncc.ir.graph import Array
 from snncc.ir.ops import Neuron
@@ -216,3 +217,36 @@ def test_a_second_answer_is_left_out_and_told(saved: Save, unrolled: Make) -> No
 
 def test_an_attribute_is_the_decimal_that_was_written() -> None:
     assert decimal(float(np.float32(1e-5))) == 1e-5
+
+
+def test_stored_numbers_stand_in_memory_once(saved: Save) -> None:
+    """A potential at rest is one number, and what is read for two samples shares all weights."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.normal(0, 1, (4, 8, 8)).astype(np.float32),
+        "rest": np.full((1, 4, 32, 32), 0.25, np.float32),
+        "mixed": np.where(np.arange(4096).reshape(1, 4, 32, 32) > 0, 1, 2).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Mul", ["rest", "rest"], ["both"]),
+        helper.make_node("Mul", ["x", "both"], ["scaled"]),
+        helper.make_node("Mul", ["scaled", "mixed"], ["y"]),
+    ]
+    shape = [1, 4, 32, 32]
+    graph = helper.make_graph(
+        nodes, "main",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )  # fmt: skip
+    path = saved(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
+    origin = cast(ReadGraph, load_model(str(path)).origin)
+    assert origin.own is not None
+    read = cast(dict[str, Array], origin.as_read.weights)
+    assert read["mixed"] is origin.own.weights["mixed"]
+    (both,) = (value for name, value in read.items() if name != "mixed")
+    assert set(both.strides) == {0}
+    assert (both == 0.0625).all()
+    x = rng.normal(0, 1, shape).astype(np.float32)
+    found = origin.record(x).output.reshape(shape)
+    assert np.allclose(found, x * 0.0625 * weights["mixed"])
