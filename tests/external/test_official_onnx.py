@@ -1,4 +1,4 @@
-"""The official code of every family, unmodified, by torch's exporters and read from ONNX.
+"""The official code of every family, unmodified, by torch's exporters: two of ONNX, and ``.pt2``.
 
 Verdict, neurons and spikes have to be those of the road that takes the module itself, which
 ``test_official_code`` holds to the code's own. Numbers have few bits, so that exporters, which fold
@@ -43,8 +43,9 @@ def _cases() -> Any:
 
 
 code: Any = _cases()
+WAYS = ("torchscript", "dynamo", "pt2")
 REFUSED = ("ms-resnet18", "ms-resnet34", "ms-resnet104")
-"""The exporter of programs has no function for the adaptive pool over time and places of these."""
+"""ONNX of programs has no function for the adaptive pool over time and places of these."""
 QUICK = ("spikformer-cifar", "spikingformer-cifar", "sew-resnet18-add", "sdt")
 
 
@@ -70,12 +71,22 @@ def with_short_numbers(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def exported(network: nn.Module, x: Tensor, path: Path, *, dynamo: bool) -> Path:
-    how: Any = {"verbose": False} if dynamo else {}
+def exported(network: nn.Module, x: Tensor, path: Path, way: str) -> Path:
+    how: Any = {"verbose": False} if way == "dynamo" else {}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        torch.onnx.export(network, (x,), str(path), dynamo=dynamo, **how)
+        if way == "pt2":
+            torch.export.save(torch.export.export(network, (x,)), path)
+        else:
+            torch.onnx.export(network, (x,), str(path), dynamo=way == "dynamo", **how)
     return path
+
+
+def built(case: Any, official: Callable[[str, str], Any]) -> nn.Module:
+    """The network of code that has just been loaded: some counts what it sees, in globals."""
+    torch.manual_seed(0)
+    config = FORMS[case.form].configure(**case.options).config
+    return with_short_numbers(case.build(official(case.repository, case.file), config))
 
 
 def findings(checked: Checked) -> dict[tuple[str, str], tuple[str, str | None, str]]:
@@ -114,31 +125,27 @@ def spikes(checked: Checked, x: Array) -> dict[str, Array]:
     return {**found, "": answer}
 
 
-@pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "way", [w if w == WAYS[0] else pytest.param(w, marks=pytest.mark.slow) for w in WAYS]
+)
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in code.CASES]
 )
-def test_onnx_is_the_module(
-    name: str, dynamo: bool, official: Callable[[str, str], Any], tmp_path: Path
+def test_the_file_is_the_module(
+    name: str, way: str, official: Callable[[str, str], Any], tmp_path: Path
 ) -> None:
     case = code.CASES[name]
-    torch.manual_seed(0)
-    config = FORMS[case.form].configure(**case.options).config
-    network = with_short_numbers(case.build(official(case.repository, case.file), config))
     x = (code.example(case) * 8).round() / 8
-    ours = check_model(from_module(network, x))
-    if dynamo and name in REFUSED:
+    network, path = built(case, official), tmp_path / ("net.pt2" if way == "pt2" else "net.onnx")
+    if way == "dynamo" and name in REFUSED:
         with pytest.raises(torch.onnx.errors.OnnxExporterError, match="_adaptive_avg_pool3d"):
-            exported(network, x, tmp_path / "net.onnx", dynamo=True)
+            exported(network, x, path, way)
         return
-    path = exported(network, x, tmp_path / "net.onnx", dynamo=dynamo)
-    theirs = check_model(load_model(str(path)))
+    theirs = check_model(load_model(str(exported(network, x, path, way)), trust_pickle=True))
+    ours = check_model(from_module(built(case, official), x))
     assert theirs.graph.level == "step", [d.message for d in theirs.diagnostics]
     assert findings(theirs) == findings(ours)
-    here, there = neurons(ours), neurons(theirs)
-    assert there == {path: here[path] for path in there}
-    if not dynamo:  # it makes one layer of two that are equal and read the same
-        assert here.keys() == there.keys()
+    assert neurons(theirs) == neurons(ours)
     wanted, found = spikes(ours, x.double().numpy()), spikes(theirs, x.double().numpy())
     for layer, fired in found.items():
         if layer:
