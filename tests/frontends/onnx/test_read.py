@@ -229,7 +229,7 @@ def test_stored_numbers_stand_in_memory_once(saved: Save) -> None:
     }
     nodes = [
         helper.make_node("Mul", ["rest", "rest"], ["both"]),
-        helper.make_node("Mul", ["x", "both"], ["scaled"]),
+        helper.make_node("Add", ["x", "both"], ["scaled"]),
         helper.make_node("Mul", ["scaled", "mixed"], ["y"]),
     ]
     shape = [1, 4, 32, 32]
@@ -249,4 +249,4 @@ def test_stored_numbers_stand_in_memory_once(saved: Save) -> None:
     assert (both == 0.0625).all()
     x = rng.normal(0, 1, shape).astype(np.float32)
     found = origin.record(x).output.reshape(shape)
-    assert np.allclose(found, x * 0.0625 * weights["mixed"])
+    assert np.allclose(found, (x + 0.0625) * weights["mixed"])
