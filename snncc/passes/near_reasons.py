@@ -125,7 +125,8 @@ def _moving(patterns: Patterns, pattern: Pattern) -> str:
 
 def _is_of_spikes(patterns: Patterns, pattern: Pattern, name: str) -> bool:
     """Whether a value is made of spikes of the layer and of numbers alone."""
-    ends = [each for each in (name, *patterns.behind(name)) if _ends(patterns, each)]
+    behind = () if _ends(patterns, name) else patterns.behind(name)
+    ends = [each for each in (name, *behind) if _ends(patterns, each)]
     spikes = [each for each in ends if each in patterns.arithmetic.answers]
     own = patterns.fired_by(spikes) & set(pattern.firings)
     numbers = all(patterns.graph[each].kind == "constant" for each in ends if each not in spikes)
