@@ -6,6 +6,7 @@ new graph from it when it is done.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 from snncc.ir.graph import Absent, Graph, Op, Weight, Weights, reading
@@ -19,6 +20,7 @@ class Editor:
         self._ops: dict[str, Op] = dict(graph.by_name)
         self._users = {name: dict.fromkeys(u.name for u in us) for name, us in graph.users.items()}
         self._weights: dict[str, Weight] = dict(graph.weights)
+        self._ordered = True
 
     def __getitem__(self, name: str) -> Op:
         return self._ops[name]
@@ -56,6 +58,20 @@ class Editor:
             self._users[name][op.name] = None
         self._ops[op.name] = op
 
+    def insert(self, op: Op, before: str) -> str:
+        """Put ``op`` in front of the first input of another op; return its name, made unique."""
+        unique, count = op.name, 1
+        while unique in self._ops:
+            count += 1
+            unique = f"{op.name}.{count}"
+        reader = self._ops[before]
+        self._ops[unique], self._users[unique] = dataclasses.replace(op, name=unique), {}
+        for name in op.inputs:
+            self._users[name][unique] = None
+        self.replace(dataclasses.replace(reader, inputs=(unique, *reader.inputs[1:])))
+        self._ordered = False
+        return unique
+
     def bypass(self, name: str) -> None:
         """Take an op out: its users read its first input instead."""
         op = self._ops[name]
@@ -77,7 +93,8 @@ class Editor:
 
     def graph(self) -> Graph:
         """Return the graph as it stands, with the weights that it reads."""
-        return self._graph.replace(self._ops.values(), self._weights)
+        ops = self._ops.values() if self._ordered else in_order(self._ops)
+        return self._graph.replace(ops, self._weights)
 
 
 def is_absent(*weights: Weight | None) -> bool:

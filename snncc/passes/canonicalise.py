@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weight, reading, without_dead
+from snncc.ir.inference import window_positions
 from snncc.ir.ops import VIEWS, Constant, Expand, Repeat, Scale, Sum
 from snncc.ir.timing import Timing, timings
 from snncc.passes.base import Invariant, Pass, Result, well_formed
@@ -171,8 +172,13 @@ def _sum(now: _Rewriting, op: Any) -> str:
 
 
 def _avg_pool(now: _Rewriting, op: Any) -> str:
+    """Add a pool, as a sum where one window is all there is, without modes that change nothing."""
     before = now.shape[op.inputs[0]]
     first = len(before) - len(op.kernel)
+    ones, places = (1,) * len(op.kernel), now.graph.type_of(op.name).shape[first:]
+    whole = window_positions(before[first:], op.kernel, op.stride, op.padding, ones) == places
+    if whole and (op.count_include_pad or not any(op.padding)):
+        op = dataclasses.replace(op, ceil_mode=False, count_include_pad=True)
     if any(op.padding) or op.kernel != before[first:]:
         return now.add(op)
     axes = tuple(range(first, len(before)))

@@ -12,8 +12,8 @@ from snncc.ir import domain as dom
 from snncc.ir.domain import Domain, Grid, Real
 from snncc.ir.graph import Graph, Op, Source
 from snncc.ir.ops import VIEWS, WEIGHTED
-from snncc.ir.synaptic_current import CURRENTS
 from snncc.passes.base import Invariant, Pass, Result, well_formed
+from snncc.passes.products import heads_of, levels_of
 from snncc.passes.rules_of_counts import MULTI_LEVEL
 from snncc.passes.scale_paths import unfolded_scales
 from snncc.passes.spike_causes import causes, is_pooled, place, shown
@@ -32,15 +32,6 @@ PRODUCTS = (*WEIGHTED, "matmul", "mask")
 
 _AROUND_INPUT = (*VIEWS, "pad", "max_pool", "avg_pool", "scale", "batch_norm", "add", "mask")
 """Kinds that may stand between the input and the encoder."""
-
-_READOUT = (
-    *VIEWS, *CURRENTS, "sum", "scale", "readout", "add", "concat", "avg_pool", "batch_norm",
-    "output",
-)  # fmt: skip
-"""Kinds that may stand between the head and the output."""
-
-_KEEP_COUNTS = (*VIEWS, "max_pool", "concat", "scale")
-"""Kinds whose result holds counts of neurons where its inputs do."""
 
 Class = Literal["spike", "scaled spike", "multi-level", "real"]
 
@@ -145,7 +136,7 @@ class CheckSpikes(Pass):
 
 def verdicts(graph: Graph) -> tuple[Verdict, ...]:
     """Return the verdict on each product of a step graph, in its order."""
-    encoders, heads = _encoders(graph), _heads(graph)
+    encoders, heads = _encoders(graph), heads_of(graph)
     return tuple(_verdict(graph, op, encoders, heads) for op in graph.of_kind(*PRODUCTS))
 
 
@@ -164,19 +155,8 @@ def _verdict(graph: Graph, op: Op, encoders: set[str], heads: set[str]) -> Verdi
 
 def _counts(graph: Graph, op: Op) -> int | None:
     """Return the least D over the inputs that are counts of integer-firing neurons."""
-    found = [levels for name in op.inputs if (levels := _levels(graph, name))]
+    found = [levels for name in op.inputs if (levels := levels_of(graph, name))]
     return min((levels for levels in found if levels > 1), default=None)
-
-
-def _levels(graph: Graph, name: str) -> int | None:
-    """Return the levels of the neurons whose values these are, unmixed; None for other values."""
-    op = graph[name]
-    if op.kind == "neuron":
-        return int(getattr(op, "levels", 1))
-    if op.kind not in _KEEP_COUNTS:
-        return None
-    found = [_levels(graph, each) for each in op.inputs]
-    return None if None in found else max((levels for levels in found if levels), default=None)
 
 
 def _class(domains: tuple[Domain, ...]) -> Class:
@@ -202,24 +182,9 @@ def _encoders(graph: Graph) -> set[str]:
     return encoders
 
 
-def _heads(graph: Graph) -> set[str]:
-    """Return the weighted ops behind which stands nothing but the readout."""
-    tail: set[str] = set()
-    heads: set[str] = set()
-    for op in reversed(graph.ops):
-        users = graph.users[op.name]
-        if not all(user.name in tail for user in users):
-            continue
-        if op.kind in _READOUT:
-            tail.add(op.name)
-        elif op.kind in WEIGHTED and users:
-            heads.add(op.name)
-    return heads
-
-
 _OF_POOLS = (
-    "take a max-pool, or put spiking neurons behind the pool; "
-    "`--allow SNN201` multiplies its counts on purpose"
+    "as deployed (`--deployed`) a pool of spikes is merged into the weights behind it; where "
+    "SNN211 says why not, take a max-pool, or put spiking neurons behind the pool"
 )
 _RULES: dict[str, Rule] = {"matmul": NON_SPIKE_PRODUCT, "mask": NON_SPIKE_MASK}
 

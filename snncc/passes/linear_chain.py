@@ -3,7 +3,8 @@
 With zeros around the input, a chain is ``y~[o, r] = sum_ik W[o, i, k] x[i, reach(r, k)] + b[o]``
 for every place ``r``, also beyond the borders. A border that an op of the chain adds holds one
 constant a channel. It is as if it had been computed if ``y~`` there reads zeros alone, so that
-``y~ = b``, and if the constant is ``b``.
+``y~ = b``, and if the constant is ``b``. A pool that sums is a convolution with equal weights,
+channel by channel; a linear layer that reads all places of it is one whose windows are the image.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from snncc.ir.graph import Absent, Array, Graph, Op, Weight, Weights
+from snncc.ir.graph import Absent, Array, Graph, Op, Shape, Weight, Weights
 from snncc.ir.ops import WEIGHTED, BatchNorm
 from snncc.ir.semantics import batch_norm_affine
 from snncc.passes.linear_reach import Reach
 
-LINEAR = (*WEIGHTED, "batch_norm", "scale", "pad")
+POOLS = ("avg_pool", "sum")
+"""Kinds that sum windows, or all places."""
+
+LINEAR = (*WEIGHTED, *POOLS, "batch_norm", "scale", "pad", "reshape")
 """Kinds that a chain is made of."""
 
 Offset: TypeAlias = "Array | Absent | None"
@@ -35,7 +39,9 @@ class Apart(Exception):  # noqa: N818 - says why, and is caught at once
 class Chain:
     """Ops that compose; ``groups`` is the number of blocks on the diagonal of ``W``.
 
-    ``offset`` is ``b``; ``largest`` bounds the numbers that were summed into it.
+    ``offset`` is ``b``; ``largest`` bounds the numbers that were summed into it. ``size`` are the
+    places of the input, of which the reach may leave out the last ones. ``flat``: channels and
+    places stand in one row, and one linear layer reads them all.
     """
 
     ops: tuple[Op, ...]
@@ -43,6 +49,8 @@ class Chain:
     fan_in: int
     fan_out: int
     groups: int
+    size: Shape = ()
+    flat: bool = False
     offset: Offset = None
     largest: float = 0.0
 
@@ -53,8 +61,20 @@ class Chain:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """The shape of ``W`` as a convolution has it."""
+        """The shape of ``W`` as a convolution has it, or the linear layer that a flat chain is."""
+        if self.flat:
+            return (self.fan_out, self.fan_in * math.prod(self.size))
         return (self.fan_out, self.fan_in // self.groups, *self.reach.kernel)
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the chain sums windows."""
+        return any(op.kind in POOLS for op in self.ops)
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one op computes this: a linear layer, or a convolution with such a reach."""
+        return bool(self.weighted) if self.flat else self.reach.is_window
 
 
 def is_linear(op: Op, weights: Weights) -> bool:
@@ -70,8 +90,8 @@ def start(graph: Graph, first: Op, axes: int) -> Chain:
     shape = graph.type_of(first.inputs[0]).shape
     if len(shape) <= axes:
         raise Apart(f"{_called(first)} has no channels")
-    channels = shape[len(shape) - axes - 1]
-    return Chain((), Reach.itself(shape[len(shape) - axes :]), channels, channels, channels)
+    channels, size = shape[len(shape) - axes - 1], shape[len(shape) - axes :]
+    return Chain((), Reach.itself(size), channels, channels, channels, size)
 
 
 def extended(chain: Chain, op: Op, graph: Graph) -> Chain:
@@ -81,18 +101,48 @@ def extended(chain: Chain, op: Op, graph: Graph) -> Chain:
 
 
 def _join_conv(chain: Chain, op: Any, graph: Graph) -> Chain:
-    if len(op.stride) != len(chain.reach.places):
+    if chain.flat or len(op.stride) != len(chain.reach.places):
         raise Apart(f"{_called(op)} slides along other axes")
-    _require_border(chain, op, op.padding, op.padding, None)
+    chain = _bordered(chain, op, op.padding, op.padding, None)
     kernel = tuple(graph.weights[op.weight].shape[2:])
     reach = chain.reach.through(kernel, op.stride, op.padding, op.dilation)
     return _joined_weight(replace(chain, reach=reach), op, graph, op.groups)
 
 
 def _join_linear(chain: Chain, op: Any, graph: Graph) -> Chain:
-    if chain.reach.places:
+    reach = chain.reach
+    if reach.places and not chain.flat:
         raise Apart(f"{_called(op)} reads another axis")
-    return _joined_weight(chain, op, graph, 1)
+    ones, none = (1,) * len(reach.places), (0,) * len(reach.places)
+    reach = reach.through(reach.places, ones, none, ones)
+    return _joined_weight(replace(chain, reach=reach), op, graph, 1)
+
+
+def _join_avg_pool(chain: Chain, op: Any, graph: Graph) -> Chain:
+    if chain.flat or len(op.kernel) != len(chain.reach.places):
+        raise Apart(f"{_called(op)} slides along other axes")
+    if op.ceil_mode or (any(op.padding) and not op.count_include_pad):
+        raise Apart(f"{_called(op)} divides windows at the border by fewer places")
+    chain = _bordered(chain, op, op.padding, op.padding, None)
+    ones = (1,) * len(op.kernel)
+    return replace(chain, reach=chain.reach.through(op.kernel, op.stride, op.padding, ones))
+
+
+def _join_sum(chain: Chain, op: Any, graph: Graph) -> Chain:
+    places = chain.reach.places
+    rank = len(graph.type_of(op.inputs[0]).shape)
+    if chain.flat or sorted(op.axes) != list(range(rank - len(places), rank)):
+        raise Apart(f"{_called(op)} sums along other axes")
+    ones, none = (1,) * len(places), (0,) * len(places)
+    reach = chain.reach.through(places, ones, none, ones)
+    return _times(replace(chain, reach=reach, flat=not op.keepdims), math.prod(places))
+
+
+def _join_reshape(chain: Chain, op: Any, graph: Graph) -> Chain:
+    before = graph.type_of(op.inputs[0]).shape
+    if chain.flat or len(before) != len(chain.reach.places) + 1 or len(op.shape) != 1:
+        raise Apart(f"{_called(op)} puts places into other axes")
+    return replace(chain, flat=True)
 
 
 def _joined_weight(chain: Chain, op: Any, graph: Graph, groups: int) -> Chain:
@@ -115,8 +165,8 @@ def _through(chain: Chain, weight: Any, bias: Any, groups: int) -> tuple[Offset,
         return (None if bias is None else bias.astype(np.float64)), largest
     if isinstance(weight, Absent):
         return Absent(weight.shape[:1]), 0.0
-    taps = weight.reshape(*weight.shape[:2], -1).astype(np.float64)
-    rows = taps.sum(axis=2).reshape(groups, -1, weight.shape[1])
+    taps = weight.reshape(len(weight), len(before) // groups, -1).astype(np.float64)
+    rows = taps.sum(axis=2).reshape(groups, -1, taps.shape[1])
     offset = (rows @ before.reshape(groups, -1, 1)).reshape(-1)
     reached = chain.largest * float(np.abs(taps).sum(axis=(1, 2)).max(initial=0))
     return offset + (0 if bias is None else bias), max(largest, reached)
@@ -124,7 +174,8 @@ def _through(chain: Chain, weight: Any, bias: Any, groups: int) -> tuple[Offset,
 
 def _join_batch_norm(chain: Chain, op: Any, graph: Graph) -> Chain:
     shape, before = graph.type_of(op.name).shape, chain.offset
-    if op.axis != len(shape) - len(chain.reach.places) - 1:
+    axes = 0 if chain.flat else len(chain.reach.places)
+    if op.axis != len(shape) - axes - 1 or shape[op.axis] != chain.fan_out:
         raise Apart(f"{_called(op)} normalises another axis")
     if not _is_known(op, graph.weights) or isinstance(before, Absent):
         zero = before is None and _has_no_offset(op, graph.weights)
@@ -142,31 +193,41 @@ def _join_batch_norm(chain: Chain, op: Any, graph: Graph) -> Chain:
 def _join_scale(chain: Chain, op: Any, graph: Graph) -> Chain:
     if not math.isfinite(op.factor):
         raise Apart(f"{_called(op)} scales by {op.factor}")
+    return _times(chain, op.factor)
+
+
+def _times(chain: Chain, factor: float) -> Chain:
     before = chain.offset
-    offset = before if before is None or isinstance(before, Absent) else op.factor * before
-    return replace(chain, offset=offset, largest=abs(op.factor) * chain.largest)
+    offset = before if before is None or isinstance(before, Absent) else factor * before
+    return replace(chain, offset=offset, largest=abs(factor) * chain.largest)
 
 
 def _join_pad(chain: Chain, op: Any, graph: Graph) -> Chain:
-    axes = len(chain.reach.places)
+    axes = 0 if chain.flat else len(chain.reach.places)
     value = graph.weights[op.value] if op.value else None
     by_channel = value is not None and bool(value.shape)
     if len(op.before) > axes or (by_channel and len(op.before) < axes):
         raise Apart(f"{_called(op)} pads other axes")
     lead = (0,) * (axes - len(op.before))
     front, back = (*lead, *op.before), (*lead, *op.after)
-    _require_border(chain, op, front, back, value)
+    chain = _bordered(chain, op, front, back, value)
     return replace(chain, reach=chain.reach.padded(front, back))
 
 
-def _require_border(chain: Chain, op: Op, front: Any, back: Any, value: Weight | None) -> None:
-    """Raise ``Apart`` where a border is not what the chain would compute there."""
+def _bordered(chain: Chain, op: Op, front: Any, back: Any, value: Weight | None) -> Chain:
+    """Return the chain in front of a border. Raises ``Apart`` where it would compute another."""
     if not any((*front, *back)):
-        return
+        return chain
+    chain = replace(chain, reach=chain.reach.cropped(back))
     if not chain.reach.is_blind(front, back):
         raise Apart(f"{_called(op)} pads places at which the chain before it still reads its input")
-    if chain.offset is None and value is None:
-        return
+    if chain.offset is not None or value is not None:
+        _require_constant(chain, op, value)
+    return chain
+
+
+def _require_constant(chain: Chain, op: Op, value: Weight | None) -> None:
+    """Raise ``Apart`` where a border is not what the chain makes of zeros."""
     if isinstance(chain.offset, Absent) or isinstance(value, Absent):
         raise Apart(f"the border of {_called(op)} is not proved: its numbers are not known")
     wanted = np.zeros(chain.fan_out) if chain.offset is None else chain.offset
@@ -197,4 +258,7 @@ _JOIN: dict[str, Callable[[Chain, Any, Graph], Chain]] = {
     "batch_norm": _join_batch_norm,
     "scale": _join_scale,
     "pad": _join_pad,
+    "avg_pool": _join_avg_pool,
+    "sum": _join_sum,
+    "reshape": _join_reshape,
 }

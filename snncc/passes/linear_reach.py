@@ -74,6 +74,19 @@ class Reach:
         first = self.stride[i] * self.places[i] - self.before[i]
         return (not front or last < 0) and (not back or first >= self.size[i])
 
+    def cropped(self, back: Shape) -> Reach:
+        """Return this without the last places of the input that no place of the result reads.
+
+        Windows that do not overlap lose what is left behind the last one, and a border behind them
+        would read it: so it is taken off, where there is such a border.
+        """
+        return replace(self, size=tuple(self._cropped(i, wide) for i, wide in enumerate(back)))
+
+    def _cropped(self, i: int, back: int) -> int:
+        first = self.stride[i] * self.places[i] - self.before[i]
+        overlaps = self.dilation[i] * (self.kernel[i] - 1) >= self.stride[i]
+        return self.size[i] if not back or overlaps or first < 1 else min(first, self.size[i])
+
     @property
     def is_window(self) -> bool:
         """Whether one convolution has this reach: as many zeros are padded on both sides."""

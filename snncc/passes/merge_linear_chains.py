@@ -1,7 +1,8 @@
-"""Make one op of convolutions, batch norms, factors and borders with no neuron between."""
+"""Make one op of convolutions, pools that sum, batch norms, factors and borders in a row."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any, ClassVar
 
 from snncc.diagnostics.core import Diagnostic
 from snncc.ir.edit import Editor
-from snncc.ir.graph import Absent, Graph, Op, Source, Weight, Weights
-from snncc.ir.ops import WEIGHTED, Conv, Linear
+from snncc.ir.graph import Absent, Graph, Op, Shape, Source, Weight, Weights
+from snncc.ir.ops import WEIGHTED, Conv, Linear, Reshape, Slice
 from snncc.passes.base import Invariant, Pass, Result, well_formed
-from snncc.passes.linear_chain import Apart, Chain, extended, is_linear, start
+from snncc.passes.linear_chain import POOLS, Chain
+from snncc.passes.linear_rows import Rows, between_pools
 from snncc.passes.linear_weights import composed
 from snncc.passes.rules_of_merging import CHAIN_LEFT, CHAINS_MERGED
 
@@ -32,7 +34,7 @@ _PARAMETERS = {
 class Merger:
     """A chain that became one op, or did not: ``reason`` says why, and is empty where it did.
 
-    ``paths`` are the modules of its weighted ops, ``kernel`` is that of the merged op,
+    ``paths`` are the modules of its weighted ops and pools, ``kernel`` is that of the merged op,
     ``parameters`` and ``merged_parameters`` count those of the chain and of that op.
     """
 
@@ -62,6 +64,9 @@ class Merged(Result):
 class MergeLinearChains(Pass):
     """Compose ops in a row that are linear together into one convolution or linear layer.
 
+    A pool that sums is such an op: behind weights, and in front of them where it reads what neurons
+    fire. In front of a head and behind it pools stay: the host, which runs it, reads counts.
+
     With ``y = W' (W x + b) + b'`` the one op is ``(W' W) x + (W' b + b')``, in float64. A border
     inside the chain holds a constant; it must be proved to be what the chain makes of zeros, so
     that zeros around the input do instead. Absent weights stay absent. A chain stays as it is
@@ -80,12 +85,11 @@ class MergeLinearChains(Pass):
 
     def run(self, graph: Graph) -> Merged:
         """Return the graph with one op for each chain, and what that costs."""
-        edit = Editor(graph)
+        edit, rows = Editor(graph), Rows(graph)
         chains: list[Merger] = []
-        for path in _paths(graph):
-            runs, reasons = _runs(path, graph)
-            for chain in runs:
-                merger = self._judged(chain, graph)
+        for path in rows.all():
+            runs, reasons = rows.runs(path)
+            for chain, merger in self._settled(runs, rows):
                 chains.append(merger)
                 if not merger.reason:
                     _replace(edit, chain, composed(chain, self._weights(edit, chain)))
@@ -94,6 +98,18 @@ class MergeLinearChains(Pass):
         before, after = parameters(graph), parameters(merged)
         found = tuple(_notes(graph, chains, before, after))
         return Merged(merged, found, tuple(chains), before, after)
+
+    def _settled(self, runs: list[Chain], rows: Rows) -> Iterator[tuple[Chain, Merger]]:
+        """Yield each chain with what becomes of it; one too large with pools falls apart at them.
+
+        What merges without its pools, merges.
+        """
+        for chain in runs:
+            merger = self._judged(chain, rows.graph)
+            yield chain, merger
+            if merger.reason and chain.is_pooled:
+                pieces = [each for part in between_pools(chain) for each in rows.runs(part)[0]]
+                yield from ((each, self._judged(each, rows.graph)) for each in pieces)
 
     def _weights(self, edit: Editor, chain: Chain) -> Weights:
         if self.compose:
@@ -116,8 +132,7 @@ class MergeLinearChains(Pass):
                 f"the merged op would have {weights:,} weights, the limit is {self.max_weights:,}"
             )
         return Merger(
-            chain.weighted[0].name, _modules(chain.weighted), chain.reach.kernel, before, after,
-            reason,
+            chain.weighted[0].name, _modules(chain.ops), chain.reach.kernel, before, after, reason,
         )  # fmt: skip
 
 
@@ -133,73 +148,33 @@ def _count(ops: tuple[Op, ...], graph: Graph) -> int:
 
 
 def _modules(ops: tuple[Op, ...]) -> tuple[str, ...]:
-    return tuple(op.source.module or op.name for op in ops)
-
-
-def _paths(graph: Graph) -> Iterator[tuple[Op, ...]]:
-    """Yield the longest rows of linear ops, each the only reader of the one before."""
-    taken: set[str] = set()
-    for op in graph.ops:
-        path: list[Op] = []
-        following: Op | None = op
-        while following and following.name not in taken and is_linear(following, graph.weights):
-            path.append(following)
-            taken.add(following.name)
-            users = graph.users[following.name]
-            following = users[0] if len(users) == 1 else None
-        if _is_worth_it(path):
-            yield tuple(path)
-
-
-def _is_worth_it(ops: list[Op] | tuple[Op, ...]) -> bool:
-    """Whether there are two weighted ops, or one behind a border."""
-    kinds = [op.kind for op in ops]
-    weighted = [i for i, kind in enumerate(kinds) if kind in WEIGHTED]
-    return len(weighted) > 1 or bool(weighted and "pad" in kinds[: weighted[0]])
-
-
-def _runs(path: tuple[Op, ...], graph: Graph) -> tuple[list[Chain], list[str]]:
-    """Return the parts of a path that compose, and why it falls apart between weighted ops."""
-    found: list[Chain] = []
-    reasons: list[str] = []
-    waiting = path
-    while waiting:
-        chain, reason = _longest(waiting, graph)
-        count = len(chain.ops) if chain else 0
-        if chain and _is_worth_it(chain.ops):
-            found.append(chain)
-        rest = waiting[max(count, 1) :]
-        parted = chain is not None and chain.weighted and any(op.kind in WEIGHTED for op in rest)
-        if reason and parted:
-            reasons.append(reason)
-        waiting = rest
-    return found, reasons
-
-
-def _longest(ops: tuple[Op, ...], graph: Graph) -> tuple[Chain | None, str]:
-    """Return the longest chain from the first op on that one op can be, and why it ends there."""
-    first: Any = next((op for op in ops if op.kind in WEIGHTED), None)
-    if first is None:
-        return None, ""
-    best: Chain | None = None
-    try:
-        chain = start(graph, ops[0], len(first.stride) if first.kind == "conv" else 0)
-        for op in ops:
-            chain = extended(chain, op, graph)
-            best = chain if chain.reach.is_window else best
-    except Apart as apart:
-        return best, str(apart)
-    whole = best is not None and len(best.ops) == len(ops)
-    return best, "" if whole else "more places are padded on one side than on the other"
+    """Return the modules of the weighted ops and the pools among them."""
+    return tuple(op.source.module or op.name for op in ops if op.kind in (*WEIGHTED, *POOLS))
 
 
 def _replace(edit: Editor, chain: Chain, numbers: tuple[Weight, Weight | None]) -> None:
     """Put one op under the name of the first weighted op; all others go."""
     first = chain.weighted[0]
+    read = chain.ops[0].inputs
     edit.replace(_merged_op(edit, chain, first, *numbers))
     place = chain.ops.index(first)
     for op in (*reversed(chain.ops[:place]), *chain.ops[place + 1 :]):
         edit.bypass(op.name)
+    for view in _views(chain, edit.shape(read[0])):
+        made = dataclasses.replace(view, inputs=edit[first.name].inputs, source=first.source)
+        edit.insert(made, first.name)
+
+
+def _views(chain: Chain, shape: Shape) -> Iterator[Op]:
+    """Yield how the input is looked at: in one row, or without the places that nothing reads."""
+    name = chain.weighted[0].name
+    if chain.flat:
+        yield Reshape(name=f"{name}.flat", inputs=(), shape=(math.prod(shape),))
+        return
+    first = len(shape) - len(chain.size)
+    for i, (size, whole) in enumerate(zip(chain.reach.size, chain.size, strict=True)):
+        if size < whole:
+            yield Slice(name=f"{name}.cropped", inputs=(), axis=first + i, start=0, stop=size)
 
 
 def _merged_op(edit: Editor, chain: Chain, first: Op, weight: Weight, bias: Weight | None) -> Op:
@@ -221,9 +196,9 @@ def _merged_op(edit: Editor, chain: Chain, first: Op, weight: Weight, bias: Weig
 
 
 def _left(path: tuple[Op, ...], graph: Graph, reasons: list[str]) -> Merger:
-    weighted = tuple(op for op in path if op.kind in WEIGHTED)
+    first = next(op for op in path if op.kind in WEIGHTED)
     count = _count(path, graph)
-    return Merger(weighted[0].name, _modules(weighted), (), count, count, "; ".join(reasons))
+    return Merger(first.name, _modules(path), (), count, count, "; ".join(reasons))
 
 
 def _notes(graph: Graph, chains: list[Merger], before: int, after: int) -> Iterator[Diagnostic]:

@@ -18,7 +18,8 @@ NON_SPIKE_INPUT = rule(
     On 0..2 it needs one. snncc derives from the graph which values an op can read; `because` leads
     back to the sums that widened them. Most often spikes are added to spikes ("SEW" residuals):
     add currents before the neuron instead. An average pool counts the spikes of a window, and a
-    sum pool does: a max-pool gives a spike, and so do neurons behind the pool.
+    sum pool does. As deployed it is part of the weights behind it (`--deployed`); where SNN211 says
+    why it cannot be, take a max-pool, which gives a spike, or neurons behind the pool.
 
     Fails, because two spikes sum to 0..2:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from snncc.frontends.torch_export import trace
 from snncc.ir import ops
+from snncc.ir.domain import REAL, SPIKE
 from snncc.ir.graph import Absent, Array, Graph, IRError, Op, Source, Weight
 from snncc.ir.interpret import interpret
 from snncc.ir.pad import Pad
@@ -31,16 +33,22 @@ def op(kind: type[Op], name: str, *inputs: str, **fields: Any) -> Op:
 
 
 class RandomChain:
-    """Convolutions, batch norms, factors and borders in a row, with a proved border or not."""
+    """Convolutions, batch norms, factors and borders in a row, with a proved border or not.
 
-    def __init__(self, seed: int) -> None:
+    With ``pools`` the input is spikes, sums and averages stand between, and a linear layer may read
+    all places in one row.
+    """
+
+    def __init__(self, seed: int, *, pools: bool = False) -> None:
+        self.pools = pools
         self.dice = Random(seed)  # noqa: S311
         self.rng = np.random.default_rng(seed)
-        self.axes = self.dice.choice((0, 1, 2))
+        self.axes = self.dice.choice((1, 2) if pools else (0, 1, 2))
         self.channels = self.dice.choice((2, 4, 6))
         sizes = (self.dice.randint(4, 9) for _ in range(self.axes))
         lead = (3,) if self.axes == 0 else ()
-        self.ops: list[Op] = [op(ops.Input, "x", shape=(*lead, self.channels, *sizes))]
+        shape, domain = (*lead, self.channels, *sizes), SPIKE if pools else REAL
+        self.ops: list[Op] = [op(ops.Input, "x", shape=shape, domain=domain)]
         self.weights: dict[str, Weight] = {}
 
     def weight(self, *shape: int, low: float = -1) -> str:
@@ -110,13 +118,52 @@ class RandomChain:
         y = interpret(graph.replace((entry, *graph.ops[1:])), zeros)["y"][0]
         return np.asarray(y[(slice(None), *(n // 2 for n in y.shape[1:]))])
 
+    def pool(self) -> None:
+        kernel, include = self.sizes(1, 2, 2, 3), self.dice.random() < 0.7
+        stride = kernel if self.dice.random() < 0.6 else self.sizes(1, 2, 3)
+        padding = tuple(self.dice.choice((0, 0, k // 2)) for k in kernel)
+        window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
+        self.add(ops.AvgPool, **window, count_include_pad=include)
+        if self.dice.random() < 0.3:
+            self.add(ops.Scale, factor=float(np.prod(kernel)))
+
+    def rows(self) -> None:
+        """Put all places in one row, or sum over them, in front of a linear layer."""
+        rank = self.axes + 1
+        shape = Graph(tuple(self.ops), self.weights, "step").type_of(self.ops[-1].name).shape
+        keeps, sums = self.dice.random() < 0.5, self.dice.random() < 0.4
+        self.axes = 0
+        if sums:
+            self.add(ops.Sum, axes=tuple(range(1, rank)), keepdims=keeps)
+            shape = (shape[0], *(1,) * (rank - 1 if keeps else 0))
+        if len(shape) > 1:
+            self.add(ops.Reshape, shape=(int(np.prod(shape)),))
+        self.linear()
+
     def build(self) -> Graph:
         parts = [self.linear, self.linear, self.norm, self.scale]
         parts += [self.border] if self.axes else []
-        for _ in range(self.dice.randint(2, 7)):
-            self.dice.choice(parts)()
+        if self.pools:
+            self._build_with_pools([*parts, self.pool, self.pool])
+        else:
+            for _ in range(self.dice.randint(2, 7)):
+                self.dice.choice(parts)()
         self.ops.append(op(ops.Output, "y", self.ops[-1].name))
         return Graph(tuple(self.ops), self.weights, "step")
+
+    def _build_with_pools(self, parts: list[Callable[[], None]]) -> None:
+        if self.dice.random() < 0.5:
+            self.dice.choice((self.pool, self.pool, self.pool, self.scale, self.border))()
+            if self.dice.random() < 0.7:
+                self.linear()
+            for _ in range(self.dice.randint(0, 3)):
+                self.dice.choice(parts)()
+        else:
+            self.dice.choice((self.linear, self.pool, self.scale))()
+        if self.dice.random() < 0.5:
+            self.rows()
+        one = {"kernel": (1,), "stride": (1,), "padding": (0,), "dilation": (1,)}
+        self.add(ops.MaxPool, **one)  # without an op behind, the last layer were the head
 
     def scale(self) -> None:
         self.add(ops.Scale, factor=self.dice.choice((0.5, -2.0, 0.125)))
@@ -169,7 +216,19 @@ def _border(each: Any, x: Tensor, graph: Graph) -> Tensor:
     return F.pad(x - column, sides) + column
 
 
+def _pool(each: Any, x: Tensor, graph: Graph) -> Tensor:
+    average: Any = (F.avg_pool1d, F.avg_pool2d)[len(each.stride) - 1]
+    y: Tensor = average(
+        x, each.kernel, each.stride, each.padding, each.ceil_mode, each.count_include_pad
+    )
+    return y
+
+
 _TORCH: dict[str, Any] = {
+    "avg_pool": _pool,
+    "max_pool": lambda e, x, g: x,
+    "sum": lambda e, x, g: x.sum([axis + 1 for axis in e.axes], keepdim=e.keepdims),
+    "reshape": lambda e, x, g: x.flatten(1),
     "conv": _conv,
     "linear": _linear,
     "batch_norm": _norm,
@@ -200,9 +259,35 @@ def test_chains_at_random_often_merge() -> None:
 
 
 @given(st.integers(0, 2**32))
+@settings(deadline=None, max_examples=150)
+def test_pools_at_random(seed: int) -> None:
+    """Values agree to 1e-12 of the largest, and a merged row reads nothing but its input."""
+    graph = RandomChain(seed, pools=True).build()
+    result = MergeLinearChains(max_growth=1e9).run(graph)
+    x = np.random.default_rng(seed).integers(0, 2, (2, *graph.type_of("x").shape)).astype(float)
+    wanted = with_torch(graph, torch.tensor(x)).numpy()
+    size = max(1.0, np.abs(wanted).max())
+    found, before = (interpret(each, x)["y"] for each in (result.graph, graph))
+    np.testing.assert_allclose(found, before, atol=1e-12 * size)
+    np.testing.assert_allclose(found, wanted, atol=1e-12 * size)
+
+
+def test_pools_at_random_often_merge() -> None:
+    before = [RandomChain(seed, pools=True).build() for seed in range(300)]
+    after = [MergeLinearChains().run(each) for each in before]
+    kinds = [{o.kind for o in r.graph.ops} for r in after]
+    merged = [{o.kind for o in g.ops} - left for g, left in zip(before, kinds, strict=True)]
+    assert sum("avg_pool" in each for each in merged) > 60
+    assert sum("sum" in each for each in merged) > 3
+    assert sum("slice" in each for each in kinds) > 2
+    assert sum("linear" in each and "reshape" in each for each in kinds) > 15
+    assert sum(any(c.reason for c in r.chains) for r in after) > 15
+
+
+@given(st.integers(0, 2**32), st.booleans())
 @settings(deadline=None, max_examples=60)
-def test_without_numbers_shapes_stay(seed: int) -> None:
-    graph = RandomChain(seed).build()
+def test_without_numbers_shapes_stay(seed: int, pools: bool) -> None:
+    graph = RandomChain(seed, pools=pools).build()
     absent: dict[str, Weight] = {name: Absent(w.shape) for name, w in graph.weights.items()}
     result = MergeLinearChains(max_growth=1e9).run(Graph(graph.ops, absent, "step"))
     assert result.graph.type_of("y").shape == graph.type_of("y").shape
