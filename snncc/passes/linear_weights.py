@@ -59,10 +59,13 @@ def composed(chain: Chain, weights: Weights) -> tuple[Weight, Weight | None]:
 
 
 def _in_one_row(weight: Array, reach: Reach, chain: Chain) -> Array:
-    """Return the matrix of windows that stand at one place; what is read outside is left out."""
+    """Return the matrix of windows that stand at one place; what is read outside is left out.
+
+    So are the last places where the reach leaves them out.
+    """
     wide = np.zeros((*weight.shape[:2], *chain.size))
     taps, places = [slice(None)] * 2, [slice(None)] * 2
-    sides = zip(chain.size, reach.kernel, reach.dilation, reach.before, strict=True)
+    sides = zip(reach.size, reach.kernel, reach.dilation, reach.before, strict=True)
     for size, kernel, step, before in sides:
         first, last = -(-before // step), min(kernel - 1, (size - 1 + before) // step)
         taps.append(slice(first, last + 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from snncc.ir import domain as dom
 from snncc.ir.domain import Domain, Grid, Real
 from snncc.ir.graph import Graph, Op
-from snncc.ir.ops import VIEWS
+from snncc.ir.ops import VIEWS, Sum
 from snncc.ir.synaptic_current import CURRENTS
 
 _LONGEST = 24
@@ -58,9 +58,18 @@ def causes(graph: Graph, name: str) -> tuple[str, ...]:
 
 
 def is_pooled(graph: Graph, name: str) -> bool:
-    """Whether a value counts the spikes of a window: an average pool or a sum pool widened it."""
-    kinds = [op.kind for op in _way_back(graph, name)]
-    return "avg_pool" in kinds and set(kinds) <= {"avg_pool", "scale"}
+    """Whether a value counts the spikes of windows: average or sum pools alone widened it."""
+    ops = list(_way_back(graph, name))
+    pools = [op for op in ops if op.kind == "avg_pool" or _is_global(graph, op)]
+    return bool(pools) and all(op in pools or op.kind == "scale" for op in ops)
+
+
+def _is_global(graph: Graph, op: Op) -> bool:
+    """Whether an op sums each channel over all its places."""
+    if not isinstance(op, Sum):
+        return False
+    rank = len(graph.type_of(op.inputs[0]).shape)
+    return rank > 1 and sorted(op.axes) == list(range(1, rank))
 
 
 def _way_back(graph: Graph, name: str) -> Iterator[Op]:

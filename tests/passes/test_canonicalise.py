@@ -101,6 +101,17 @@ def test_an_average_over_windows_stays() -> None:
     assert cleaned(pool)[0].startswith("%z = avg_pool(%x")
 
 
+@pytest.mark.parametrize("kernel", [(3, 2), (2, 2), (1, 3)])
+def test_modes_of_a_pool_that_change_nothing_go(kernel: tuple[int, int]) -> None:
+    """Windows that all lie inside have one size; a last one that does not keeps its mode."""
+    window: dict[str, Any] = {"kernel": kernel, "stride": kernel, "padding": (0, 0)}
+    pool = op(ops.AvgPool, "z", "x", **window, ceil_mode=True, count_include_pad=False)
+    before = Graph((op(ops.Input, "x", shape=(2, 3, 4)), pool, op(ops.Output, "y", "z")), {})
+    found: Any = run_passes(before, [Canonicalise()]).graph["z"]
+    whole = 3 % kernel[0] == 0 and 4 % kernel[1] == 0
+    assert (found.ceil_mode, found.count_include_pad) == (not whole, whole)
+
+
 def test_joining_copies_is_an_expansion() -> None:
     assert cleaned(
         op(ops.Reshape, "a", "x", shape=(1, 24)), op(ops.Concat, "z", "a", "a", "a", axis=0)

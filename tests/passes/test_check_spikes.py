@@ -226,6 +226,9 @@ def test_pools() -> None:
     [finding] = found(*summed, linear("b", "f"), neuron("z", "b"))
     assert finding.message == "`net.b` reads int[0..4], not spikes"
     assert finding.hint.startswith("as deployed")
+    whole = op(ops.Sum, "g", "s", axes=(1,)), op(ops.Reshape, "f", "g", shape=(1, 4))
+    hints = {each.hint[:11] for each in found(*whole, linear("b", "f"), neuron("z", "b"))}
+    assert hints == {"as deployed"}
 
 
 def test_a_scaled_spike_is_as_good() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -259,6 +259,7 @@ def test_chains_at_random_often_merge() -> None:
 
 
 @given(st.integers(0, 2**32))
+@example(1081)  # places that a pool leaves out, behind which the next one pads
 @settings(deadline=None, max_examples=150)
 def test_pools_at_random(seed: int) -> None:
     """Values agree to 1e-12 of the largest, and a merged row reads nothing but its input."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from snncc.execute.counts import count
+from snncc.ir import domain as dom
 from snncc.ir import ops
 from snncc.ir.graph import Absent, Graph, Op, Source, Weight
 from snncc.ir.interpret import interpret
@@ -273,3 +277,198 @@ def test_time_is_linear_in_the_length_of_a_chain() -> None:
     result = MergeLinearChains(max_growth=0).run(graph)
     assert len(result.chains) == 1
     assert len(result.chains[0].paths) == 2000
+
+
+WINDOWS: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+"""A pool of 2x2, as most are."""
+
+
+def pool(name: str, read: str, **fields: Any) -> Op:
+    return op(ops.AvgPool, name, read, **{**WINDOWS, **fields})
+
+
+def spiking(
+    *made: Op, shape: tuple[int, ...] = (4, 6, 6), levels: int = 1, **more: Weight
+) -> Graph:
+    """A step graph in which neurons `s` fire what `made` reads, and others read `z`."""
+    entry = op(ops.Input, "x", shape=shape)
+    fire = (op(ops.Repeat, "r", "x"), op(ops.Neuron, "s", "r", levels=levels, v_reset=None))
+    tail = (op(ops.Neuron, "t", "z"), op(ops.Readout, "u", "t", steps=2), op(ops.Output, "y", "u"))
+    weights = {**stored(), **more}
+    every = (entry, *fire, *made, *tail)
+    return Graph(every, {}, "step", 2).replace(every, weights)
+
+
+def same(graph: Graph, **options: Any) -> Merged:
+    """What the pass makes of a spiking graph; currents of `t` and its spikes must be equal."""
+    result = MergeLinearChains(**options).run(graph)
+    x = np.random.default_rng(2).normal(0.5, 1, (3, *graph.type_of("x").shape))
+    before, after = interpret(graph, x), interpret(result.graph, x)
+    assert before["s"].mean() > 0.05
+    read = result.graph["t"].inputs[0]
+    np.testing.assert_allclose(after[read], before["z"], atol=1e-12 * np.abs(before["z"]).max())
+    np.testing.assert_array_equal(after["t"], before["t"])
+    return result
+
+
+def lines(graph: Graph) -> list[str]:
+    """The ops between the neurons, without weights and sources."""
+    first = [line.strip().split("  # ")[0] for line in dump(graph).splitlines()[4:-4]]
+    return [re.sub(r"(weight|bias)='[^']*', ", "", line) for line in first]
+
+
+def test_golden_pool() -> None:
+    """A pool of 2x2 in front of a padded 3x3: a 6x6 with stride 2, seven places less one."""
+    graph = spiking(pool("p", "s"), conv("z", "p", "w3", 1), shape=(4, 7, 6))
+    result = same(graph)
+    windows = "stride=(2, 2), padding=(2, 2), dilation=(1, 1)"
+    assert lines(result.graph) == [
+        "%z.cropped = slice(%s, axis=1, start=0, stop=6) : <4x6x6; spike>",
+        f"%z = conv(%z.cropped, {windows}) : <4x3x3; real>",
+    ]
+    assert result.graph["z"].source.merged == ("net.p",)
+    (chain,) = result.chains
+    assert (chain.paths, chain.kernel) == (("net.p", "net.z"), (6, 6))
+    assert (chain.parameters, chain.merged_parameters) == (144, 576)
+
+
+FLAT = op(ops.Reshape, "f", "p", shape=(36,))
+WHOLE = op(ops.Sum, "g", "s", axes=(1, 2), keepdims=True)
+POOLED: dict[str, tuple[tuple[Op, ...], str]] = {
+    "pool, linear": ((pool("p", "s"), FLAT, op(ops.Linear, "z", "f", weight="l36")), "144"),
+    "padded pool, linear": (
+        (pool("p", "s", kernel=(3, 3), padding=(1, 1)), FLAT,
+         op(ops.Linear, "z", "f", weight="l36")), "144",
+    ),
+    "all places, linear": (
+        (WHOLE, op(ops.Scale, "k", "g", factor=1 / 36), op(ops.Reshape, "f", "k", shape=(4,)),
+         op(ops.Linear, "z", "f", weight="l", bias="bias")), "144",
+    ),
+    "all places, conv": ((WHOLE, conv("z", "g", "w1")), "conv"),
+    "pool, conv, pool": ((pool("p", "s"), conv("c", "p", "w1"), pool("z", "c", kernel=(3, 3),
+                                                                    stride=(1, 1))), "conv"),
+    "conv, pool": ((conv("c", "s", "w3", 1, bias="bias"), pool("z", "c")), "conv"),
+    "conv, pool, conv": (
+        (conv("c", "s", "w3"), norm("n", "c"), pool("p", "n"), conv("z", "p", "w1")), "conv",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pools_become_part_of_weights(name: str) -> None:
+    made, form = POOLED[name]
+    rows = np.random.default_rng(3).normal(size=(5, 36)).astype(np.float32)
+    result = same(spiking(*made, l36=rows))
+    found = result.graph.of_kind("conv", "linear", "avg_pool", "sum")
+    assert [dom.is_spike(result.graph.type_of(each.inputs[0]).domain) for each in found] == [True]
+    kind = "conv" if form == "conv" else "linear"
+    assert found[0].kind == kind
+    if kind == "linear":
+        assert result.graph.type_of(found[0].inputs[0]).shape == (int(form),)
+    assert [d.rule.code for d in result.diagnostics] == ["SNN210"]
+
+
+def test_a_sum_of_windows_is_exact() -> None:
+    """49 times one 49th is not 1 in floats: whole weights stay whole."""
+    summed = op(ops.Scale, "k", "p", factor=49.0)
+    made = (pool("p", "s", kernel=(7, 7), stride=(7, 7)), summed, conv("z", "k", "whole"))
+    whole = np.arange(-8, 8, dtype=np.float32).reshape(4, 4, 1, 1)
+    result = same(spiking(*made, shape=(4, 7, 7), whole=whole))
+    weight = result.graph.weights[result.graph["z"].attributes()["weight"]]
+    np.testing.assert_array_equal(weight, np.broadcast_to(whole, (4, 4, 7, 7)))
+
+
+def test_counts_of_neurons_are_as_good_as_spikes() -> None:
+    result = same(spiking(pool("p", "s"), conv("z", "p", "w3", 1), levels=4))
+    assert result.graph.of_kind("avg_pool") == ()
+    assert str(result.graph.type_of("s").domain) == "int[0..4]"
+
+
+STAYS: dict[str, tuple[Op, ...]] = {
+    "it reads a sum": (op(ops.Add, "a", "s", "s"), pool("p", "a"), conv("z", "p", "w3", 1)),
+    "no weights": (pool("z", "s"),),
+    "a sum over channels": (
+        op(ops.Sum, "g", "s", axes=(0,), keepdims=True), op(ops.Concat, "h", *["g"] * 4, axis=0),
+        conv("z", "h", "w1"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_pools_that_gain_nothing_stay(name: str) -> None:
+    graph = spiking(*STAYS[name])
+    result = same(graph)
+    assert result.graph is graph
+    assert result.diagnostics == ()
+
+
+def test_pools_around_a_head_stay() -> None:
+    """The host runs the head: it reads counts, and gathers its answers."""
+    front = (pool("p", "s"), op(ops.Reshape, "f", "p", shape=(36,)))
+    behind = (conv("a", "s", "w1"), op(ops.AvgPool, "z", "a", **WINDOWS))
+    rows = np.zeros((5, 36), np.float32)
+    for made in ((*front, op(ops.Linear, "z", "f", weight="l36")), behind):
+        graph = spiking(*made, l36=rows)
+        ops_ = tuple(each for each in graph.ops if each.name != "t")
+        readout = op(ops.Readout, "u", "z", steps=2)
+        ops_ = tuple(readout if each.name == "u" else each for each in ops_)
+        headed = graph.replace(ops_, graph.weights)
+        assert MergeLinearChains().run(headed).graph is headed
+
+
+UNPOOLED: dict[str, tuple[tuple[Op, ...], str]] = {
+    "uneven": (
+        (pool("p", "s", padding=(1, 1), count_include_pad=False), conv("z", "p", "w1")),
+        "`net.p` (avg_pool) divides windows at the border by fewer places",
+    ),
+    "overlap": (
+        (pool("p", "s", kernel=(3, 3), stride=(1, 1)), conv("z", "p", "w3", 1)),
+        "`net.z` (conv) pads places at which the chain before it still reads its input",
+    ),
+    "tokens": (
+        (pool("p", "s"), op(ops.Reshape, "f", "p", shape=(4, 9)),
+         op(ops.Conv, "z", "f", weight="c1", stride=(1,), padding=(0,), dilation=(1,))),
+        "`net.f` (reshape) puts places into other axes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNPOOLED)
+def test_pools_that_cannot_be_merged(name: str) -> None:
+    made, reason = UNPOOLED[name]
+    graph = spiking(*made, c1=np.ones((4, 4, 1), np.float32))
+    result = same(graph)
+    assert result.graph is graph
+    (note,) = result.diagnostics
+    assert note.rule.code == "SNN211"
+    assert note.message == "2 layers in a row, `net.p` first, do not become one"
+    assert note.because == (reason,)
+
+
+def test_what_is_too_large_with_its_pool_merges_without() -> None:
+    made = (
+        pool("p", "s"),
+        *(
+            dataclasses.replace(each, name=new, inputs=(read,))
+            for each, new, read in zip(SEP_CONV, "bcz", "pbc", strict=True)
+        ),
+    )
+    result = same(spiking(*made), max_growth=4)
+    assert [each.kind for each in result.graph.of_kind("avg_pool", "conv")] == ["avg_pool", "conv"]
+    assert [d.rule.code for d in result.diagnostics] == ["SNN211", "SNN210"]
+    (left, merged) = result.chains
+    assert left.reason.endswith("the limit is 4 times")
+    assert merged.merged_parameters == 788
+
+
+def test_synaptic_operations_of_a_merged_pool() -> None:
+    """As many as places of results that windows of the pool and of the weights reach."""
+    graph = spiking(pool("p", "s"), conv("z", "p", "w3", 1), shape=(4, 7, 6))
+    merged = MergeLinearChains().run(graph).graph
+    x = np.random.default_rng(4).normal(0.5, 1, (3, 4, 7, 6))
+    spikes = interpret(graph, x)["s"][..., :6, :]
+    met = 0
+    for row, column in np.argwhere(spikes.sum((0, 1, 2)) > 0):
+        outs = [sum(0 <= at // 2 + 1 - k < 3 for k in range(3)) for at in (int(row), int(column))]
+        met += int(spikes[..., row, column].sum()) * 4 * outs[0] * outs[1]
+    assert int(count(merged, x).ops["z"].synaptic_ops.sum()) == met
