@@ -166,9 +166,16 @@ class MaxPool(Net):
         return y.mean(0)
 
 
+class Channels(Net):
+    def forward(self, image: Tensor) -> Tensor:
+        y = self.lif(self.each(self.conv, image.expand(STEPS, *image.shape)))
+        return self.second(y.sum(2)).flatten(2).mean(0)
+
+
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
+        (Channels, "a sum over places other than those of an image"),
         (Sew, "a sum: NIR adds where currents meet in neurons"),
         (Attention, "an attention product"),
         (Doubled, "a factor 0.4 behind the sum over time"),

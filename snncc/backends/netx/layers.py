@@ -28,7 +28,7 @@ from snncc.passes.neuron_integers import lowest_potential
 _INT8 = (-128, 127)
 _INT16 = 2**15 - 1
 _NO_MEMORY = 4096
-_OF_POOLS = "a max-pool of spikes is written, and so is a sum that neurons read"
+_OF_POOLS = "`snncc compile` merges a pool into the weights behind it, or says why not (SNN211)"
 _FIT = "compile with --fit-widths, as `snncc convert MODEL OUT.net` does"
 
 _REASONS = {

@@ -33,6 +33,7 @@ from snncc.ir.ops import (
     Readout,
     Reshape,
     Scale,
+    Sum,
 )
 from snncc.ir.synaptic_current import SynapticCurrent
 from snncc.ir.timing import Timing, timings
@@ -55,7 +56,6 @@ _REASONS = {
     "concat": "values side by side: NIR has no concatenation",
     "batch_norm": "a batch norm that does not fold into weights",
     "compare": "a comparison",
-    "sum": "a sum over places: NIR has none",
     "permute": "axes in another order: NIR has none",
     "slice": "a part of a value: NIR has none",
     "expand": "a value shown in many places: NIR has none",
@@ -333,6 +333,16 @@ def _avg_pool(writer: _Writer, op: Op) -> Fields | None:
     return {"type": "AvgPool2d", **{k: np.array(v) for k, v in sizes.items()}}
 
 
+def _sum(writer: _Writer, op: Op) -> Fields | None:
+    """The sum of each channel over its image is a pool as large as that."""
+    before, axes = writer.shape(op.inputs[0]), cast(Sum, op).axes
+    if len(before) != 3 or sorted(axes) != [1, 2] or not cast(Sum, op).keepdims:
+        writer.refuse(op, "a sum over places other than those of an image: NIR has none")
+        return None
+    sizes = {"kernel_size": before[1:], "stride": (1, 1), "padding": (0, 0)}
+    return {"type": "SumPool2d", **{k: np.array(v) for k, v in sizes.items()}}
+
+
 def _reshape(writer: _Writer, op: Op) -> Fields | None:
     before, after = writer.shape(op.inputs[0]), cast(Reshape, op).shape
     if len(after) != 1:
@@ -359,5 +369,6 @@ _NODES: Mapping[str, Callable[[_Writer, Op], Fields | None]] = {
     "neuron": _neuron,
     "synaptic_current": _current,
     "avg_pool": _avg_pool,
+    "sum": _sum,
     "reshape": _reshape,
 }
