@@ -17,9 +17,8 @@ NON_SPIKE_INPUT = rule(
     A convolution or linear layer on spikes needs no multiplication: each weight is added or not.
     On 0..2 it needs one. snncc derives from the graph which values an op can read; `because` leads
     back to the sums that widened them. Most often spikes are added to spikes ("SEW" residuals):
-    add currents before the neuron instead. An average pool counts the spikes of a window, and a
-    sum pool does. As deployed it is part of the weights behind it (`--deployed`); where SNN211 says
-    why it cannot be, take a max-pool, which gives a spike, or neurons behind the pool.
+    add currents before the neuron instead. Average and sum pools count spikes; `--deployed` makes
+    them part of the weights behind. Where SNN211 says why not, take a max-pool, or neurons behind.
 
     Fails, because two spikes sum to 0..2:
 
