@@ -296,7 +296,7 @@ class _Walk:
         lo = min(int(cast(Grid, each).minimum) for each in domains) << shift
         lowest = lowest_potential(min(lo, 0), (neuron.decay, _NO_MEMORY), self.graph.steps)
         if lowest <= -most:
-            message = f"its potential may fall to {lowest}, and stays above {-most}"
+            message = f"its potential may fall to {lowest}, wanted above {-most}"
             self._refuse(neuron, message, NETX_BEYOND_FIELDS, _FIT)
 
     def _type(self, name: str) -> Type:

@@ -52,8 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     data = np.random.default_rng(0).random((8, 1, 6, 6)).astype(np.float32)
     np.savez(folder / "data.npz", x=data, y=np.arange(8) % 3)
-    place = str(folder / "net")
-    snncc.compile(Net(), torch.zeros(1, 1, 6, 6), target="loihi2", data=data, output=place)
+    place, example = str(folder / "net"), torch.zeros(1, 1, 6, 6)
+    snncc.compile(Net(), example, target="loihi2", data=data, output=place, fit_widths=True)
     for name, how in (("scan", "--scan"), ("unrolled", "--unroll")):
         assert run("convert", place, folder / f"{name}.onnx", how) == 0
     return folder
