@@ -150,3 +150,43 @@ def test_networks_keep_their_values(
     found = run_passes(graph, [JoinPieces()]).graph
     x = images(graph, seed)
     assert np.array_equal(interpret(found, x)["y"], interpret(graph, x)["y"])
+
+
+@pytest.mark.parametrize("most", [1, 3, 8, 4096])
+@pytest.mark.parametrize("seed", range(6))
+def test_no_concatenation_gets_more_pieces_than_the_bound(
+    seed: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joined and cut at random: values stay, and only a node that joins more itself has more."""
+    monkeypatch.setattr("snncc.passes.join_pieces._MOST_PIECES", most)
+    rng = np.random.default_rng(seed)
+    lines, length, widest = [INPUT], {"x": 4}, 1
+    for number in range(12):
+        name, made = f"v{number}", list(length)
+        if rng.random() < 0.5:
+            chosen = [made[i] for i in rng.integers(len(made), size=rng.integers(2, 5))]
+            lines.append(f"%{name} = concat({', '.join(f'%{c}' for c in chosen)}, axis=0)")
+            length[name], widest = sum(length[c] for c in chosen), max(widest, len(chosen))
+        else:
+            read = made[rng.integers(len(made))]
+            start = int(rng.integers(length[read]))
+            stop = int(rng.integers(start, length[read])) + 1
+            lines.append(f"%{name} = slice(%{read}, axis=0, start={start}, stop={stop})")
+            length[name] = stop - start
+    every = ", ".join(f"%{name}" for name in length)
+    found = after("\n".join([*lines, f"%f = concat({every}, axis=0)", "%y = output(%f)"]))
+    joined = [line for line in found.splitlines() if " = concat(" in line]
+    assert joined
+    assert all(line.count("%") - 1 <= max(most, len(length)) for line in joined)
+
+
+def test_a_thousand_times_a_thousand_pieces_are_not_written_out() -> None:
+    """Three pieces, joined 64 times, and that 64 times again."""
+    cut = "\n".join(f"%x{i} = slice(%x, axis=0, start={i}, stop={i + 1})" for i in range(4))
+    once = "%a = concat(%x3, %x1, %x2, %x0, axis=0)"
+    many = [f"%{new} = concat({', '.join([f'%{old}'] * 64)}, axis=0)" for new, old in ("ba", "cb")]
+    found = after("\n".join([INPUT, cut, once, *many, "%y = output(%c)"]))
+    joined = {
+        line.split()[0]: line.count("%") - 1 for line in found.splitlines() if "concat" in line
+    }
+    assert joined == {"%b": 192, "%c": 64}
