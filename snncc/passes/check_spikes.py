@@ -136,11 +136,17 @@ class CheckSpikes(Pass):
 
 def verdicts(graph: Graph) -> tuple[Verdict, ...]:
     """Return the verdict on each product of a step graph, in its order."""
-    encoders, heads = _encoders(graph), heads_of(graph)
-    return tuple(_verdict(graph, op, encoders, heads) for op in graph.of_kind(*PRODUCTS))
+    encoders, heads, levels = _encoders(graph), heads_of(graph), levels_of(graph)
+    return tuple(
+        _verdict(graph, op, encoders, heads, min(counts, default=None))
+        for op in graph.of_kind(*PRODUCTS)
+        for counts in [[levels[name] for name in op.inputs if levels.get(name, 1) > 1]]
+    )
 
 
-def _verdict(graph: Graph, op: Op, encoders: set[str], heads: set[str]) -> Verdict:
+def _verdict(
+    graph: Graph, op: Op, encoders: set[str], heads: set[str], counts: int | None
+) -> Verdict:
     domains = tuple(graph.type_of(name).domain for name in op.inputs)
     verdict = _class(domains)
     because: tuple[str, ...] = ()
@@ -149,14 +155,8 @@ def _verdict(graph: Graph, op: Op, encoders: set[str], heads: set[str]) -> Verdi
     role: Literal["encoder", "head", ""] = ""
     if op.kind in WEIGHTED:
         role = "encoder" if op.name in encoders else "head" if op.name in heads else ""
-    path, counts = op.source.module, _counts(graph, op)
+    path = op.source.module
     return Verdict(op.name, op.kind, path, domains, verdict, role, because, op.source, counts)
-
-
-def _counts(graph: Graph, op: Op) -> int | None:
-    """Return the least D over the inputs that are counts of integer-firing neurons."""
-    found = [levels for name in op.inputs if (levels := levels_of(graph, name))]
-    return min((levels for levels in found if levels > 1), default=None)
 
 
 def _class(domains: tuple[Domain, ...]) -> Class:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +23,10 @@ class Rows:
     @cached_property
     def _heads(self) -> set[str]:
         return heads_of(self.graph)
+
+    @cached_property
+    def _levels(self) -> Mapping[str, int]:
+        return levels_of(self.graph)
 
     def all(self) -> Iterator[tuple[Op, ...]]:
         """Yield the longest rows, each op the only reader of the one before."""
@@ -55,7 +59,7 @@ class Rows:
     def _is_fired(self, op: Op) -> bool:
         """Whether an op reads spikes, or the counts that neurons fire."""
         read = op.inputs[0]
-        return dom.is_spike(self.graph.type_of(read).domain) or bool(levels_of(self.graph, read))
+        return dom.is_spike(self.graph.type_of(read).domain) or read in self._levels
 
     def runs(self, path: tuple[Op, ...]) -> tuple[list[Chain], list[str]]:
         """Return the parts of a row that compose, and why it falls apart between weighted ops."""

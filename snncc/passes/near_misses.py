@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -55,12 +56,16 @@ def unfired(graph: Graph, known: Iterable[Diagnostic]) -> list[Diagnostic]:
     patterns = Patterns(*begun_apart(graph))
     told_of = frozenset[str]().union(*(each.values for each in known))
     after: dict[str, str] = {}
-    peers: dict[Any, list[Any]] = {}
+    peers: dict[Any, dict[str, str]] = {}
     for op in graph.of_kind("foreign"):
-        peers.setdefault((op.source, getattr(op, "target", "")), []).append(op)
+        same = peers.setdefault((op.source, getattr(op, "target", "")), {})
+        base = _base(patterns, op) if op.inputs else op.name
+        if graph[base].kind != "foreign":
+            same[op.name] = base
     for op in graph.of_kind("foreign"):
         is_new = op.name not in told_of and getattr(op, "target", "") not in FIRES
-        before = _step_before(patterns, op, peers) if is_new and patterns.is_local(op) else ""
+        same = peers[op.source, getattr(op, "target", "")]
+        before = _step_before(patterns, op, same) if is_new and patterns.is_local(op) else ""
         if before:
             after[before] = op.name
     chains = (_followed(after, name) for name in after if name not in after.values())
@@ -123,20 +128,24 @@ def _described(patterns: Patterns, name: str) -> str:
     return "a stored tensor" if op.kind in ("constant", "batch_norm") else called(op)
 
 
-def _step_before(patterns: Patterns, op: Any, peers: Mapping[Any, list[Any]]) -> str:
+def _step_before(patterns: Patterns, op: Any, peers: Mapping[str, str]) -> str:
     """Return the op that does in the step before what this one does, nothing where none does.
 
-    The value that goes on reads both what that op made and what it made it of.
+    The value that goes on reads both what that op made and what it made it of. ``peers`` are the
+    ops that do the same, each with what it is made of. A candidate is judged as soon as the walk
+    has passed what that is made of: a network of a thousand steps is not walked a thousand times.
     """
-    behind = set(patterns.behind(op.name))
-    found = [
-        other
-        for other in peers[op.source, op.target]
-        if other.name in behind
-        and _base(patterns, other) in behind
-        and patterns.graph[_base(patterns, other)].kind != "foreign"
-    ]
-    return max(found, key=lambda each: patterns.place[each.name]).name if found else ""
+    seen: set[str] = set()
+    found: deque[str] = deque()
+    for each in patterns.back_from(op.name) if peers else ():
+        seen.add(each)
+        if each in peers:
+            found.append(each)
+        while found and patterns.place[each] <= patterns.place[peers[found[0]]]:
+            if peers[found[0]] in seen:
+                return found[0]
+            found.popleft()
+    return ""
 
 
 def _base(patterns: Patterns, op: Any) -> str:
@@ -157,6 +166,6 @@ def _told_unfired(patterns: Patterns, chain: list[str]) -> Diagnostic:
         f"arithmetic over {len(chain)} time steps is not a spiking neuron:"
         f" {called(last)} makes of the potential what is fired, wanted a comparison with a number"
     )
-    between = frozenset(chain).union(*(patterns.behind(name) for name in chain))
+    between = frozenset((*chain, *patterns.behind(*chain)))
     found = UNRAISED_ARITHMETIC.at(last.source, text, op="foreign")
     return found.about(frozenset(n for n in between if patterns.is_local(patterns.graph[n])))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from snncc.ir.graph import Graph, Source
@@ -53,19 +54,39 @@ class Patterns:
             return op.kind in _VIEWS or self.arithmetic.is_elementwise(op)
         return any(self.graph.type_of(name).shape == op.shape for name in op.inputs)
 
-    def behind(self, name: str) -> Iterator[str]:
-        """Return what a value is made of, place by place, up to potentials and spikes of others."""
+    def behind(self, *names: str) -> Iterator[str]:
+        """Return what values are made of, place by place, up to potentials and spikes of others."""
         seen: set[str] = set()
-        waiting = list(self.graph[name].inputs) if self.is_local(self.graph[name]) else []
+        waiting = [read for name in names for read in self._made_of(name)]
         while waiting:
             each = waiting.pop()
             if each in seen:
                 continue
             seen.add(each)
             yield each
-            ends = each in self.arithmetic.firings or each in self.arithmetic.answers
-            if not ends and self.is_local(self.graph[each]):
-                waiting += self.graph[each].inputs
+            waiting += () if self._is_end(each) else self._made_of(each)
+
+    def back_from(self, name: str) -> Iterator[str]:
+        """Return what is behind a value, the last of the graph first.
+
+        Who finds what is near need not see it all.
+        """
+        seen = set(self._made_of(name))
+        waiting = [-self.place[each] for each in seen]
+        heapify(waiting)
+        while waiting:
+            each = self.graph.ops[-heappop(waiting)].name
+            yield each
+            for read in () if self._is_end(each) else self._made_of(each):
+                if read not in seen:
+                    seen.add(read)
+                    heappush(waiting, -self.place[read])
+
+    def _made_of(self, name: str) -> tuple[str, ...]:
+        return self.graph[name].inputs if self.is_local(self.graph[name]) else ()
+
+    def _is_end(self, name: str) -> bool:
+        return name in self.arithmetic.firings or name in self.arithmetic.answers
 
     def fired_by(self, names: Iterable[str]) -> set[Firing]:
         """Return the firings of which the potential or the spike is among some values."""

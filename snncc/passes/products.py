@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from snncc.ir.graph import Graph
 from snncc.ir.ops import VIEWS, WEIGHTED
 from snncc.ir.synaptic_current import CURRENTS
@@ -31,12 +33,12 @@ def heads_of(graph: Graph) -> set[str]:
     return heads
 
 
-def levels_of(graph: Graph, name: str) -> int | None:
-    """Return the levels of the neurons whose values these are, unmixed; None for other values."""
-    op = graph[name]
-    if op.kind == "neuron":
-        return int(getattr(op, "levels", 1))
-    if op.kind not in _KEEP_COUNTS:
-        return None
-    found = [levels_of(graph, each) for each in op.inputs]
-    return None if None in found else max((levels for levels in found if levels), default=None)
+def levels_of(graph: Graph) -> Mapping[str, int]:
+    """Return the levels of the neurons whose values each value is, unmixed; of others nothing."""
+    found: dict[str, int] = {}
+    for op in graph.ops:
+        if op.kind == "neuron":
+            found[op.name] = int(getattr(op, "levels", 1))
+        elif op.kind in _KEEP_COUNTS and op.inputs and all(n in found for n in op.inputs):
+            found[op.name] = max(found[name] for name in op.inputs)
+    return found

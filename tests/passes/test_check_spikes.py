@@ -330,3 +330,27 @@ def test_long_chains_are_cut() -> None:
 def test_steps_that_are_no_short_fraction_are_shown_as_decimals() -> None:
     assert shown(dom.grid(1 / 196, 0, 392)) == "0.005102 x int[0..392]"
     assert shown(dom.grid(1 / 64, 0, 3)) == "grid(1/64, 0..3)"
+
+
+def test_levels_of_a_value_that_stands_in_many_places_are_found_once() -> None:
+    """Each of 60 values joins the one before to a view of it: there are 2^60 ways back."""
+    made: list[Op] = [firing("f", "s", 3)]
+    for i in range(60):
+        before = made[-1].name
+        made += [
+            op(ops.Permute, f"p{i}", before, order=(1, 0)),
+            op(ops.Concat, f"c{i}", before, f"p{i}", axis=1),
+            op(ops.Slice, f"v{i}", f"c{i}", axis=1, start=2, stop=6),
+        ]
+    (a,) = (
+        v for v in verdicts(graph(*made, linear("a", "v59"), neuron("z", "a"))) if v.name == "a"
+    )
+    assert (a.counts, a.verdict) == (3, "multi-level")
+
+
+def test_levels_are_found_behind_thousands_of_views() -> None:
+    made: list[Op] = [firing("f", "s", 3)]
+    for i in range(3000):
+        made.append(op(ops.Permute, f"p{i}", made[-1].name, order=(1, 0)))
+    found = verdicts(graph(*made, linear("a", made[-1].name), neuron("z", "a")))
+    assert [v.counts for v in found if v.name == "a"] == [3]
