@@ -7,8 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
-from snncc.files.archives import OF_NETWORKS, BombError, Bounds, hold_archive
+from snncc.files.archives import OF_NETWORKS, UNREADABLE, BombError, Bounds, hold_archive
 
 FEW = Bounds(1 << 10, 2)
 
@@ -73,3 +74,69 @@ def test_no_reader_unpacks_more_than_an_archive_says(tmp_path: Path) -> None:
         pytest.raises(zipfile.BadZipFile),
     ):
         assert len(member.read()) <= 64
+
+
+def with_two_tables(small: int) -> bytes:
+    """Return an archive in which a second table, of the same length, says that a member is small.
+
+    Our reader moves all offsets by as much as the end is farther away than it says, so the members
+    stand behind as many bytes as a table has.
+    """
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a/version", b"3")
+        made.writestr("a/b", bytes(1 << 20))
+    content = written.getvalue()
+    first, last = (find(b"PK\x01\x02") for find in (content.index, content.rindex))
+    table, end = content[first:-22], bytearray(content[-22:])
+    told, other = bytearray(table), bytearray(table)
+    for entry in (0, last - first):
+        place = slice(entry + 42, entry + 46)
+        told[place] = (int.from_bytes(told[place], "little") + len(table)).to_bytes(4, "little")
+    other[last - first + 24 : last - first + 28] = small.to_bytes(4, "little")
+    end[16:20] = (len(table) + first).to_bytes(4, "little")
+    return bytes(len(table)) + content[:first] + bytes(told + other + end)
+
+
+def test_a_second_table_of_contents(tmp_path: Path) -> None:
+    """torch reads the first one, in which the member is large."""
+    made = tmp_path / "a.pt"
+    made.write_bytes(with_two_tables(16))
+    with zipfile.ZipFile(made) as ours:
+        assert [each.file_size for each in ours.infolist()] == [1, 16]
+    theirs = torch._C.PyTorchFileReader(str(made))
+    assert len(theirs.get_record("b")) == 1 << 20
+    with pytest.raises(BombError, match="more than one place for its table of contents"):
+        hold_archive(made, FEW)
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"PK\x05\x06" + bytes(18)])
+def test_nothing_stands_behind_the_end(tmp_path: Path, behind: bytes) -> None:
+    made = archive(tmp_path / "a.zip", {"a": bytes(100)})
+    made.write_bytes(made.read_bytes() + behind)
+    with pytest.raises((BombError, *UNREADABLE)):
+        hold_archive(made, FEW)
+
+
+@pytest.mark.parametrize("at", [8, 12, 40, 48])
+def test_an_end_of_64_bits_that_means_another_place(tmp_path: Path, at: int) -> None:
+    """torch writes such ends always; what they say is held to where they stand."""
+    made = tmp_path / "a.pt"
+    torch.save({"w": torch.zeros(4)}, made)
+    hold_archive(made, FEW)
+    content = bytearray(made.read_bytes())
+    long = content.rindex(b"PK\x06\x06")
+    place = long + at if at >= 40 else long + 56 + at
+    content[place] ^= 1
+    made.write_bytes(content)
+    with pytest.raises((BombError, *UNREADABLE)):
+        hold_archive(made, FEW)
+
+
+def test_sizes_in_64_bits_are_said_once(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("a")
+    member.extra = 2 * (b"\x01\0\x08\0" + (100).to_bytes(8, "little"))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        made.writestr(member, bytes(100))
+    with pytest.raises(BombError, match="says two sizes"):
+        hold_archive(tmp_path / "a.zip", FEW)
