@@ -6,8 +6,10 @@ from there. Here such a place becomes the value that was written to it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, ClassVar, TypeAlias
 
 from snncc.ir.graph import Absent, Graph, Op, Shape, Weights, reading, without_dead
@@ -21,8 +23,8 @@ Piece: TypeAlias = tuple[str, int, int]
 _NEVER_ONE = (*STATEFUL, "input", "output", "foreign")
 """Kinds of which two are two, even where they are equal."""
 
-
 _MOST_PIECES = 4096
+"""Pieces of one value, where no node joins more itself."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class _Joining:
     shape: dict[str, Shape] = field(default_factory=dict)
     known: dict[Hashable, str] = field(default_factory=dict)
     pieces: dict[str, tuple[Piece, ...]] = field(default_factory=dict)
+    ends: dict[str, list[int]] = field(default_factory=dict)
 
     def visit(self, op: Op) -> str:
         """Add what an op is now; return its name."""
@@ -136,7 +139,9 @@ class _Joining:
         if op.kind == "concat":
             found = self._joined(op)
         else:
-            found = _between(self._pieces_of(op.inputs[0], op.axis), op.start, op.stop)
+            pieces = self._pieces_of(op.inputs[0], op.axis)
+            ends = self.ends.get(op.inputs[0]) if len(pieces) > 1 else None
+            found = _between(pieces, ends or _ends(pieces), op.start, op.stop)
         merged = _merged(found)
         if not merged:
             return self.put(op, shape)
@@ -150,7 +155,7 @@ class _Joining:
         ]
         joined = Concat(name=op.name, inputs=tuple(names), source=op.source, axis=op.axis)
         name = self.put(joined, shape)
-        self.pieces[name] = tuple(merged)
+        self.pieces[name], self.ends[name] = tuple(merged), _ends(merged)
         return name
 
     def _joined(self, op: Any) -> list[Piece]:
@@ -163,13 +168,13 @@ class _Joining:
             return [(name, 0, self.shape[name][op.axis]) for name in op.inputs]
         return [piece for name in op.inputs for piece in self._pieces_of(name, op.axis)]
 
-    def _pieces_of(self, name: str, axis: int) -> list[Piece]:
+    def _pieces_of(self, name: str, axis: int) -> tuple[Piece, ...]:
         op: Any = self.ops[name]
         if op.kind == "concat" and op.axis == axis:
-            return list(self.pieces[name])
+            return self.pieces[name]
         if op.kind == "slice" and op.axis == axis and op.step == 1:
-            return [(op.inputs[0], op.start, op.stop)]
-        return [(name, 0, self.shape[name][axis])]
+            return ((op.inputs[0], op.start, op.stop),)
+        return ((name, 0, self.shape[name][axis]),)
 
     def _is_whole(self, piece: Piece, axis: int) -> bool:
         name, start, stop = piece
@@ -193,14 +198,25 @@ class _Joining:
         return self.put(cut, narrow)
 
 
-def _between(pieces: list[Piece], start: int, stop: int) -> list[Piece]:
-    """Return the places ``start`` to ``stop`` of joined pieces."""
-    found, at = [], 0
-    for name, first, last in pieces:
+def _ends(pieces: Iterable[Piece]) -> list[int]:
+    """Return the places behind the last one of each piece, where all are joined."""
+    return list(accumulate(last - first for _, first, last in pieces))
+
+
+def _between(pieces: Sequence[Piece], ends: Sequence[int], start: int, stop: int) -> list[Piece]:
+    """Return the places ``start`` to ``stop`` of joined pieces.
+
+    The first one is searched for: what reads each of a thousand pieces meets each of them once.
+    """
+    found = []
+    for number in range(bisect_right(ends, start), len(pieces)):
+        name, first, last = pieces[number]
+        at = ends[number] - (last - first)
         low, high = max(start - at, 0), min(stop - at, last - first)
         if low < high:
             found.append((name, first + low, first + high))
-        at += last - first
+        if ends[number] >= stop:
+            break
     return found
 
 
