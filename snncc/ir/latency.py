@@ -168,12 +168,14 @@ class Pipeline:
 
     def _is_read_late(self, op: Op) -> bool:
         """Whether a connection reads a value, which then has to wait before it can travel."""
-        for user in self.graph.users[op.name]:
-            if user.kind in (*VIEWS, "concat", "pad"):
-                if self._is_read_late(user):
+        waiting, seen = [op.name], {op.name}
+        while waiting:
+            for user in self.graph.users[waiting.pop()]:
+                if user.kind in CONNECTIONS and user.name not in self.host:
                     return True
-            elif user.kind in CONNECTIONS and user.name not in self.host:
-                return True
+                if user.kind in (*VIEWS, "concat", "pad") and user.name not in seen:
+                    seen.add(user.name)
+                    waiting.append(user.name)
         return False
 
     def _line(self, op: Op) -> tuple[str, int]:

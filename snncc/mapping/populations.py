@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from snncc.ir.delay import Delay
 from snncc.ir.graph import Graph, Op, Shape
@@ -34,6 +35,9 @@ READERS = ("conv", "linear", "max_pool", "avg_pool", "sum", "mask", "matmul")
 """Kinds that gather several of their inputs' values: these have to arrive as messages."""
 FORWARDED = ("reshape", "permute", "repeat", "delay", "scale", *MOVED)
 """Kinds through which an emitted value is read."""
+
+_MOST_WAYS, _LONGEST_WAY = 4096, 256
+"""Ways on which values reach a population, and operations on one; a network has few of each."""
 
 
 class UnmappedError(ValueError):
@@ -129,9 +133,26 @@ def net_of(graph: Graph, *, sites: Sites = USUAL_SITES, inputs_on_cores: bool = 
     return _Builder(graph, sites, inputs_on_cores).net()
 
 
+def _too_many_ways(op: Op) -> UnmappedError:
+    text = f"is made on more than {_MOST_WAYS} ways, or over more than {_LONGEST_WAY} operations"
+    return UnmappedError(op, text)
+
+
+def _hold_ways(graph: Graph) -> None:
+    """Raise ``UnmappedError`` where a value is read on more ways than any network has."""
+    ways: dict[str, tuple[int, int]] = {}
+    for op in graph.ops:
+        if op.kind in FORWARDED:
+            before = [ways.get(name, (1, 0)) for name in op.inputs]
+            ways[op.name] = sum(n for n, _ in before), 1 + max(far for _, far in before)
+            if ways[op.name][0] > _MOST_WAYS or ways[op.name][1] > _LONGEST_WAY:
+                raise _too_many_ways(op)
+
+
 class _Builder:
     def __init__(self, graph: Graph, sites: Sites, inputs_on_cores: bool) -> None:
         self.graph, self.inputs_on_cores = graph, inputs_on_cores
+        _hold_ways(graph)
         self.on_host = on_host(graph, sites) | {op.name for op in graph.of_kind("output")}
         self.emitted = {op.name for op in graph.ops if self._is_emitted(op)}
 
@@ -214,7 +235,10 @@ class _Builder:
         if op.kind in READERS:
             projections: tuple[Projection, ...] = (self._projection(op, ()),)
         else:
-            projections = tuple(p for name in op.inputs for p in self._walk(name, (op.name,)))
+            walked = (p for name in op.inputs for p in self._walk(name, (op.name,)))
+            projections = tuple(islice(walked, _MOST_WAYS + 1))
+            if len(projections) > _MOST_WAYS:
+                raise _too_many_ways(op)
         home = max(projections, key=self._weight_of, default=None)
         if home is None or not self._is_home(home, op):
             return Population(op.name, op.name, self._shape(op.name), (), (op.name,), projections)
@@ -228,6 +252,8 @@ class _Builder:
         elif op.kind in READERS:
             yield self._projection(op, path)
         elif op.kind == "add" or op.kind in CARRIED:
+            if len(path) > _LONGEST_WAY:
+                raise _too_many_ways(op)
             for read in op.inputs:
                 yield from self._walk(read, (name, *path))
         elif op.kind != "constant":

@@ -73,10 +73,16 @@ class CurrentLimits:
 
     def _readers(self, op: Op) -> Iterator[Op]:
         """Yield what reads a current, or its sum with what never changes, through views."""
-        for user in self.pipeline.graph.users[op.name]:
-            others = [name for name in user.inputs if name != op.name]
+        waiting = [(op.name, user) for user in self._users(op)]
+        while waiting:
+            read, user = waiting.pop()
+            others = [name for name in user.inputs if name != read]
             still = all(self.pipeline.latency_of[name] is None for name in others)
             if user.kind in VIEWS or (user.kind == "add" and others and still):
-                yield from self._readers(user)
+                waiting += [(user.name, each) for each in self._users(user)]
             else:
                 yield user
+
+    def _users(self, op: Op) -> Iterator[Op]:
+        """Yield what reads a value, the last first."""
+        return reversed(self.pipeline.graph.users[op.name])

@@ -49,12 +49,13 @@ def nodes_of(
 
 def _sources(op: Op, graph: Graph) -> Iterator[str]:
     """Yield the shown ops that an op reads, through all that only moves data."""
-    for name in op.inputs:
-        source = graph[name]
+    waiting = list(reversed(op.inputs))
+    while waiting:
+        source = graph[waiting.pop()]
         if source.kind in MOVES:
-            yield from _sources(source, graph)
+            waiting += reversed(source.inputs)
         else:
-            yield name
+            yield source.name
 
 
 def _groups(ops: list[Op]) -> Mapping[str, str]:
