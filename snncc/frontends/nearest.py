@@ -36,10 +36,14 @@ def nearest(readings: Iterable[Tensors], forms: Iterable[Architecture]) -> Near 
     missing everywhere (``num_batches_tracked``) are left out.
     """
     best, found = 0.0, None
-    plain = list(readings)
+    placed = [(each, {name: _place(name) for name in filter(_counts, each)}) for each in readings]
     for form in forms:
-        for tensors in plain:
-            share, near = _compared(form, _weights(form), tensors)
+        for tensors, places in placed:
+            axes = {_place(name): tensor.ndim for name, tensor in _weights(form).items()}
+            known = sum(place in axes for place in places.values())
+            if known < max(best, _NEARLY) * len(places):
+                continue  # whatever is missing: it does not win
+            share, near = _compared(form, axes, tensors, known)
             if share > best:
                 best, found = share, near
     return found if best >= _NEARLY else None
@@ -52,9 +56,11 @@ def _weights(form: Architecture) -> Tensors:
         return form.build().state_dict()
 
 
-def _compared(form: Architecture, wanted: Tensors, tensors: Tensors) -> tuple[float, Near]:
-    """Return how much of both sides is the same, and what is not."""
-    axes = {_place(name): tensor.ndim for name, tensor in wanted.items()}
+def _compared(
+    form: Architecture, axes: Mapping[str, int], tensors: Tensors, known: int
+) -> tuple[float, Near]:
+    """Return how much of both sides is the same, and what is not; ``known`` are so many names."""
+    wanted = _weights(form)
     given = {name: tensor.ndim for name, tensor in tensors.items() if _counts(name)}
     missing = tuple(name for name in _expected(wanted, given) if name not in given)
     odd = tuple(
@@ -62,7 +68,6 @@ def _compared(form: Architecture, wanted: Tensors, tensors: Tensors) -> tuple[fl
         for name in given
         if given[name] != axes.get(_place(name), given[name])
     )
-    known = sum(_place(name) in axes for name in given)
     return known / max(len(given) + len(missing), 1), Near(form, missing, odd)
 
 
