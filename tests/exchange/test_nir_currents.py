@@ -142,8 +142,8 @@ def test_an_integrator_between_layers_gives_no_spikes(tmp_path: Path) -> None:
 
 
 HOSTILE: dict[str, tuple[dict[str, Any], str, str]] = {
-    "zero": ({"tau_syn": 0.0}, "SNN176", "0 of the current would leak"),
-    "negative": ({"tau_syn": -1e-4}, "SNN176", "0 of the current would leak"),
+    "zero": ({"tau_syn": 0.0}, "SNN176", "`tau_syn` is 0, wanted a time above 0"),
+    "negative": ({"tau_syn": -1e-4}, "SNN176", "-0.0001, wanted a time above 0"),
     "fast": ({"tau_syn": 5e-5}, "SNN176", "2 of the current would leak in one time step"),
     "tiny": ({"tau_syn": 1e-320}, "SNN176", "inf of the current would leak"),
     "nan": ({"tau_syn": np.nan}, "SNN106", "4 of 4 values are not finite"),
