@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from snncc.frontends.build import Dynamic, Static, Value
+from snncc.frontends.onnx.einsum import einsum
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
 from snncc.frontends.onnx.tensors import element_type
@@ -272,6 +273,7 @@ OPERATORS: Mapping[str, Operator] = {
     "ConvTranspose": _refused(_UPSAMPLING),
     "Div": _div,
     "Dropout": _dropout,
+    "Einsum": einsum,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
     "LayerNormalization": _layer_norm,

@@ -1,4 +1,4 @@
-"""``ScatterND``: what code writes over a part of a value, by the places of that part."""
+"""``ScatterND`` and ``ScatterElements``: what code writes over a part of a value, by its places."""
 
 from __future__ import annotations
 
@@ -33,21 +33,50 @@ def scatter_nd(c: Importer, node: Node, x: list[Any]) -> Any:
     return c.refuse(f"it writes values of shape {rows.shape} to places of shape {index.shape}")
 
 
+def scatter_elements(c: Importer, node: Node, x: list[Any]) -> Any:
+    """Return a value with whole places of one axis written over, as ``y[t] = spikes`` has it."""
+    data, index, rows = x
+    axis = node.attributes.get("axis", 0) % len(data.shape)
+    places = _listed(index.tensor, axis) if isinstance(index, Static) else None
+    alone = c.shape_as_stated(data, list(index.shape))
+    whole = (*alone[:axis], index.shape[axis], *alone[axis + 1 :]) == index.shape
+    if node.attributes.get("reduction", "none") != "none" or places is None or not whole:
+        c.refuse(f"it writes values of shape {rows.shape} to places of shape {index.shape}")
+    return _places_written(c, data, places, rows, axis)
+
+
+def _listed(index: Tensor, axis: int) -> list[int] | None:
+    """Return the places of one axis that an index lists, None where others differ in them."""
+    if index.shape[axis] > limits.MOST_INPUTS or not index.numel():
+        return None
+    line = index.movedim(axis, -1).reshape(-1, index.shape[axis])
+    return [int(n) for n in line[0]] if bool((line == line[0]).all()) else None
+
+
 def _rows_written(c: Importer, data: Any, index: Any, rows: Any) -> Any:
-    if isinstance(data, Static) and c.before is not None:
-        data = Static(data.tensor.expand(data.shape[0], *rows.shape[1:]))
     places = c.ints(index, "places")
     if len(places) > limits.MOST_INPUTS:
         message = f"writes over {len(places):,} rows, more than {limits.MOST_INPUTS:,}"
         raise c.place.too_large(message, node=c.node.called)
-    shape = (*index.shape[:-1], *data.shape[1:])
+    if len(index.shape) != 2:  # as many rows in several axes are as many in one
+        inner = rows.shape[len(index.shape) - 1 :]
+        rows = c.aten("reshape", rows, [len(places), *inner])
+    return _places_written(c, data, places, rows, 0)
+
+
+def _places_written(c: Importer, data: Any, places: list[int], rows: Any, axis: int) -> Any:
+    """Return a value with the listed places of an axis written over by those of another."""
+    if isinstance(data, Static) and c.before is not None and len(rows.shape) == len(data.shape):
+        wide = (*rows.shape[:axis], data.shape[axis], *rows.shape[axis + 1 :])
+        data = Static(data.tensor.expand(wide))
+    shape = (*data.shape[:axis], len(places), *data.shape[axis + 1 :])
     if isinstance(rows, Static) and rows.shape != shape and len(rows.shape) == len(shape):
         rows = Static(folded(rows.tensor, shape).expand(shape))
     if rows.shape != shape:
-        c.refuse(f"it writes values of shape {rows.shape} to places of shape {index.shape}")
-    rows = c.aten("reshape", rows, [len(places), *data.shape[1:]])
+        c.refuse(f"it writes values of shape {rows.shape} where {shape} belong")
     for i, place in enumerate(places):
-        data = c.aten("select_scatter", data, c.aten("select.int", rows, 0, i), 0, place)
+        written = c.aten("select.int", rows, axis, i)
+        data = c.aten("select_scatter", data, written, axis, place)
     return data
 
 

@@ -11,7 +11,7 @@ import torch
 from snncc.frontends.build import Dynamic, Static, Value, is_one_number
 from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.importer import Importer
-from snncc.frontends.onnx.places import folded, scatter_nd
+from snncc.frontends.onnx.places import folded, scatter_elements, scatter_nd
 from snncc.frontends.onnx.proto import Node
 from snncc.frontends.onnx.tensors import read_tensor
 from snncc.frontends.samples import stated_shape
@@ -240,6 +240,7 @@ VIEWS: Mapping[str, Operator] = {
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
+    "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
     "Shape": _shape,
     "Size": _size,

@@ -1,0 +1,150 @@
+"""``Einsum`` and ``ScatterElements``: each against ONNX's own interpreter, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
+
+from snncc.compiler import check_model
+from snncc.diagnostics.core import SnnccError
+from snncc.execute.executor import Executor
+from snncc.frontends.load import load_model
+from snncc.ir.graph import Array
+from snncc.ir.interpret import interpret
+
+Save = Callable[..., Path]
+RANDOM = np.random.default_rng(0)
+
+
+def model(shape: Sequence[int], nodes: list[onnx.NodeProto], **stored: Array) -> onnx.ModelProto:
+    """A graph of these nodes from `x` to `y`, with stored tensors."""
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(each, name) for name, each in stored.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def kinds_of_equal(path: Path, shape: Sequence[int]) -> list[str]:
+    """What the file is read as, which computes what ONNX says."""
+    graph = load_model(str(path)).origin.graph()
+    x = RANDOM.uniform(-1, 1, shape).astype(np.float32)
+    session: Any = ReferenceEvaluator(str(path))
+    (wanted,) = session.run(None, {"x": x})
+    found = interpret(graph, x.astype(np.float64))["output"]
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    return [op.kind for op in graph.ops if op.kind not in ("input", "output")]
+
+
+@pytest.mark.parametrize(
+    ("equation", "stored", "wanted"),
+    [
+        ("bti,oi->bto", (5, 4), ["linear"]),
+        ("bti,io->bto", (4, 5), ["linear"]),
+        ("oi,bti->bto", (5, 4), ["linear"]),
+        ("bti,oi->bot", (5, 4), ["linear", "permute"]),
+        ("bti,ti->b", (3, 4), ["reshape", "linear", "reshape"]),
+        ("bti,to->bio", (3, 5), ["permute", "linear"]),
+        ("bti, toi -> bto", (3, 5, 4), None),
+    ],
+)
+def test_a_sum_of_products_with_a_stored_tensor(
+    equation: str, stored: tuple[int, ...], wanted: list[str] | None, saved: Save
+) -> None:
+    terms = ["w", "x"] if equation.startswith("oi") else ["x", "w"]
+    node = helper.make_node("Einsum", terms, ["y"], equation=equation)
+    weight = RANDOM.normal(size=stored).astype(np.float32)
+    kinds = kinds_of_equal(saved(model((2, 3, 4), [node], w=weight)), (2, 3, 4))
+    assert kinds == wanted or (wanted is None and "matmul" in kinds)
+
+
+@pytest.mark.parametrize("equation", ["bhnd,bhmd->bhnm", "bhnd,bhne->bhde", "bhnd,bhnd->bhn"])
+def test_a_sum_of_products_of_the_network(equation: str, saved: Save) -> None:
+    node = helper.make_node("Einsum", ["x", "x"], ["y"], equation=equation)
+    assert "matmul" in kinds_of_equal(saved(model((2, 3, 4, 5), [node])), (2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("equation", ["bii,oi->bo", "bti,bto->bt", "...i,oi->...o", "bti,oi", ""])
+def test_another_sum_is_refused_with_what_is_read(equation: str, saved: Save) -> None:
+    node = helper.make_node("Einsum", ["x", "w"], ["y"], "sum", equation=equation)
+    path = saved(model((2, 3, 4), [node], w=np.ones((5, 4), np.float32)))
+    with pytest.raises(SnnccError, match=r"`sum`: it computes .*, wanted a product as `bti,oi->b"):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize(("axis", "places"), [(1, [2]), (1, [3, 0]), (-1, [-1, 1])])
+def test_whole_places_of_an_axis_are_written(axis: int, places: list[int], saved: Save) -> None:
+    shape = [2, 4, 3]
+    shape[axis] = len(places)
+    along = [1, 1, 1]
+    along[axis] = len(places)
+    index = np.broadcast_to(np.array(places).reshape(along), shape).copy()
+    rows = RANDOM.normal(size=shape).astype(np.float32)
+    node = helper.make_node("ScatterElements", ["x", "at", "rows"], ["y"], axis=axis)
+    assert "concat" in kinds_of_equal(
+        saved(model((2, 4, 3), [node], at=index, rows=rows)), (2, 4, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "how"),
+    [
+        (np.array([[[0, 1, 2]]] * 2), {}),
+        (np.zeros((2, 1, 2), np.int64), {}),
+        (np.zeros((2, 1, 3), np.int64), {"reduction": "add"}),
+    ],
+)
+def test_other_writes_are_refused(index: Array, how: dict[str, Any], saved: Save) -> None:
+    rows = np.ones(index.shape, np.float32)
+    node = helper.make_node("ScatterElements", ["x", "at", "rows"], ["y"], "odd", axis=1, **how)
+    path = saved(model((2, 4, 3), [node], at=index, rows=rows))
+    with pytest.raises(SnnccError, match="`odd`: it writes values of shape"):
+        load_model(str(path))
+
+
+class InPlace(nn.Module):
+    """Neurons in a loop that writes its spikes into a tensor, and a weight as ``einsum``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = self.fc(x.unsqueeze(0).repeat(4, 1, 1))
+        v, fired = torch.zeros_like(current[0]), torch.zeros_like(current)
+        for t in range(4):
+            v = 0.5 * v + 3 * current[t]
+            fired[t] = (v > 0.5).float()
+            v = v * (1 - fired[t])
+        return torch.einsum("tbi,oi->tbo", fired, self.head.weight).mean(0)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_loop_that_writes_in_place_is_read_from_the_newer_exporter(
+    samples: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    network, path = InPlace().eval(), tmp_path / "net.onnx"
+    torch.onnx.export(network, (torch.zeros(samples, 6),), str(path), dynamo=True, verbose=False)
+    assert {"ScatterElements", "Einsum"} <= {n.op_type for n in onnx.load(path).graph.node}
+    checked = check_model(load_model(str(path)))
+    assert checked.clean
+    x = torch.rand(16, 6, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = network(x).numpy()
+    mine = Executor(checked.graph).run(x.double().numpy()).output
+    np.testing.assert_allclose(mine.reshape(wanted.shape), wanted, atol=1e-5)
