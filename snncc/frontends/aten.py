@@ -57,12 +57,29 @@ def _matmul(b: Builder, a: Arguments, out: Shape) -> Any:
     x, y = a["self"], a["mat2"] if "mat2" in a else a["other"]
     if len(x.shape) < 2 or len(y.shape) < 2:
         return NotImplemented
-    if isinstance(y, Static) and len(y.shape) == 2:
-        return b.emit(ops.Linear, x, weight=Static(y.tensor.mT))
-    if isinstance(x, Static) and len(x.shape) == 2:
-        rows = b.emit(ops.Linear, views.swapped(b, y, -1, -2), weight=x)
+    right, left = _one_matrix(y, x), _one_matrix(x, y)
+    if right is not None:
+        return b.emit(ops.Linear, x, weight=Static(right.mT))
+    if left is not None:
+        weight = x if len(x.shape) == 2 else Static(left)
+        rows = b.emit(ops.Linear, views.swapped(b, y, -1, -2), weight=weight)
         return views.swapped(b, rows, -1, -2)
     return b.emit(ops.MatMul, x, y)
+
+
+def _one_matrix(x: Value, other: Value) -> torch.Tensor | None:
+    """Return the stored matrix that multiplies all of ``other``, as ``einsum`` writes it; or None.
+
+    A stack of matrices is one where it has a single place, or shows the same one at each.
+    """
+    if not isinstance(x, Static) or len(x.shape) > max(2, len(other.shape)):
+        return None
+    lead = x.tensor.shape[:-2]
+    alike = all(n == 1 or x.tensor.stride(i) == 0 for i, n in enumerate(lead))
+    # A stack that is longer than what it multiplies repeats that.
+    ahead = other.shape[:-2][len(other.shape) - len(x.shape) :]
+    grown = any(n > m for n, m in zip(lead, ahead, strict=True))
+    return x.tensor[(0,) * len(lead)] if alike and not grown else None
 
 
 def _addmm(b: Builder, a: Arguments, out: Shape) -> Any:

@@ -39,6 +39,12 @@ _OF_NEURONS = ("snncc.neuron", "snncc.analog_neuron")
 _DROPPING = ("dropout", "scaled_dot_product_attention", "rrelu")
 """Operators that draw random numbers in training alone."""
 
+_WRITTEN_OUT = (
+    "concat", "concatenate", "divide", "einsum", "inner", "multiply", "negative", "outer",
+    "subtract", "tensordot", "tile", "true_divide", "type_as",
+)  # fmt: skip
+"""Operators that are second names of others, or made of others that are in the table."""
+
 _HOLDERS = {"torch.nn.modules.module", "torch.nn.modules.container"}
 """Where torch's modules that only hold others are from."""
 
@@ -117,9 +123,11 @@ def _export(
 
 @cache
 def _decompositions() -> dict[Any, Any]:
-    """Return how to write out what the table of operators leaves to torch: ``einsum`` alone."""
-    einsum = torch.ops.aten.einsum.default
-    return {einsum: torch.export.default_decompositions()[einsum]}
+    """Return how torch writes out what the table of operators leaves to it."""
+    known = torch.export.default_decompositions()
+    packets = [getattr(torch.ops.aten, name) for name in _WRITTEN_OUT]
+    overloads = [getattr(packet, each) for packet in packets for each in packet.overloads()]
+    return {each: known[each] for each in overloads if each in known}
 
 
 def _export_fault(module: nn.Module, error: Exception, examples: tuple[Tensor, ...]) -> Diagnostic:

@@ -110,6 +110,30 @@ CASES: dict[str, tuple[Callable[[Call, Tensor], Tensor], list[str]]] = {
         lambda m, x: torch.einsum("bhnd,bhmd->bhnm", x, 2 * x),
         [],
     ),
+    "einsum with a stored matrix": (
+        lambda m, x: torch.einsum("bci,io->bco", x[:, :, 0], m.square),
+        [],
+    ),
+    "einsum with a stored matrix on the left": (
+        lambda m, x: torch.einsum("oi,bi->bo", m.square, x[:, 0, 0]),
+        [],
+    ),
+    "tensordot": (lambda m, x: torch.tensordot(x, m.square, dims=1), []),
+    "a stack of one matrix": (
+        lambda m, x: torch.bmm(x[:, 0], m.square.expand(2, 6, 6)),
+        ["slice", "reshape", "linear"],
+    ),
+    "a stack of matrices that differ": (lambda m, x: x @ m.image, ["constant", "matmul"]),
+    "a stack longer than what it multiplies": (
+        lambda m, x: x[:1, 0] @ m.square.expand(3, 6, 6), []
+    ),
+    "second names": (
+        lambda m, x: torch.subtract(torch.multiply(x, 2), torch.true_divide(x, 4)),
+        ["scale", "scale", "scale", "add"],
+    ),
+    "as another's type": (lambda m, x: x * (x > 0.5).logical_not().type_as(x), []),
+    "tile": (lambda m, x: x.tile(2, 1, 1, 1), ["expand", "reshape", "reshape"]),
+    "concatenate": (lambda m, x: torch.concatenate((x, 2 * x), 1), ["scale", "concat"]),
     "batch norm": (lambda m, x: m.norm(x), ["batch_norm"]),
     "batch norm without weights": (lambda m, x: m.plain_norm(x), ["batch_norm"]),
     "batch norm over time": (
@@ -241,3 +265,15 @@ def test_scalar_scale_keeps_the_grid() -> None:
 
     graph = trace(Call(scaled), torch.rand(2, 4, 6, 6))
     assert str(graph.type_of("output").domain) == "grid(1/8, 0..1)"
+
+
+@pytest.mark.parametrize("equation", ["bti,oi->bto", "oi,bti->bto", "bti,oi->tbo"])
+def test_a_weight_in_einsum_is_a_linear_layer(equation: str) -> None:
+    terms = equation.partition("->")[0].split(",")
+
+    def product(m: Call, x: Tensor) -> Tensor:
+        both = {"oi": m.square, "bti": x[:, 0]}
+        return torch.einsum(equation, *(both[term] for term in terms))
+
+    assert "linear" in (found := kinds(traced(product)))
+    assert "matmul" not in found
