@@ -21,14 +21,14 @@ def einsum(c: Importer, node: Node, x: list[Any]) -> Any:
     """
     equation = str(node.attributes.get("equation", "")).replace(" ", "")
     found = _TWO.fullmatch(equation)
-    terms = found.groups() if found else ("", "", "")
+    left, right, out = terms = found.group(1, 2, 3) if found else ("", "", "")
     fits = len(x) == 2 and all(len(t) == len(v.shape) for t, v in zip(terms, x, strict=False))
     alone = any(len(set(term)) < len(term) for term in terms)
     if not fits or alone or set(terms[0]) ^ set(terms[1]) != set(terms[2]) - _both(terms):
         c.refuse(f"it computes {equation[:60] or 'nothing'}, wanted a product as `bti,oi->bto`")
     if isinstance(x[0], Static) and isinstance(x[1], Dynamic):
-        return _product(c, terms[1], terms[0], terms[2], x[::-1])
-    return _product(c, *terms, x)
+        return _product(c, right, left, out, x[::-1])
+    return _product(c, left, right, out, x)
 
 
 def _both(terms: tuple[str, ...]) -> set[str]:
