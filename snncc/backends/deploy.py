@@ -59,9 +59,12 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     policy: Policy = USUAL,
     encoder: Site = USUAL_SITES.encoder,
     head: Site = USUAL_SITES.head,
+    batch_axis: int = 0,
     output: str | Path | None = None,
 ) -> Compiled:
     """Return a network in the integers of a target; ``example_input`` is a batch of its input.
+
+    ``batch_axis`` is 1 for an input ``[T, B, ...]``; samples are in front in ``data`` all the same.
 
     ``allow`` and ``policy`` let findings pass as for ``check_module``; ``encoder`` and ``head`` run
     on the ``host`` or the ``chip``. ``data``, ``[N, ...]``, calibrates scales. With ``fit_widths``
@@ -72,7 +75,7 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     chip, sites = load_target(target), Sites(encoder, head)
     if output is not None:
         check_destination(Path(output))
-    checked = check_module(module, example_input, allow=allow, policy=policy)
+    checked = check_module(module, example_input, allow=allow, policy=policy, batch_axis=batch_axis)
     require_weights(checked.graph, checked.name)
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
@@ -94,15 +97,16 @@ def check_module(
     allow: tuple[str, ...] = (),
     policy: Policy = USUAL,
     deployed: bool = False,
+    batch_axis: int = 0,
 ) -> Checked:
     """Return the step graph of a network and the verdict on each of its products.
 
     ``allow`` holds ``CODE`` or ``CODE:path-glob``; ``policy`` is what else may pass, as
     ``[tool.snncc.check]`` says it for the command line, which this does not read. With
     ``deployed`` what is left after merging linear chains is judged. Raises ``SnnccError`` where
-    the network cannot be traced.
+    the network cannot be traced. ``batch_axis`` is 1 for an input ``[T, B, ...]``.
     """
-    model = from_module(module, example_input)
+    model = from_module(module, example_input, batch_axis=batch_axis)
     return check_model(model, allow=allow, policy=policy, deployed=deployed)
 
 

@@ -21,6 +21,7 @@ from torch.export import ExportedProgram
 
 from snncc.diagnostics.core import SnnccError
 from snncc.frontends import rules
+from snncc.frontends.batch_axis import asked_axis, batch_in_front
 from snncc.frontends.checkpoint import fault, hold_unpacked, parts_of
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.prepare import quiet
@@ -57,10 +58,16 @@ def read_exported(path: Path, asked: Asked) -> Model:
         if _is_our_bug(error):
             raise
         raise _unreadable(path, error) from error
-    shape = cast(Input, imported.graph.of_kind("input")[0]).shape
-    graph, refused = _of_several(imported.graph, shape[0])
-    origin = ReadGraph(graph, CALLED, imported.graph, refused)
+    found = batch_in_front(imported.graph) if _axis(path, asked) else imported.graph
+    shape = cast(Input, found.of_kind("input")[0]).shape
+    graph, refused = _of_several(found, shape[0])
+    origin = ReadGraph(graph, CALLED, found, refused)
     return Model(origin, shape[1:], path.stem, notes=imported.diagnostics)
+
+
+def _axis(path: Path, asked: Asked) -> int:
+    """Return where the program's input has its batch."""
+    return asked_axis(asked.settings, path.as_posix()) or 0
 
 
 def _of_several(graph: Graph, samples: int) -> tuple[Graph, str]:
@@ -114,11 +121,13 @@ def _unreadable(path: Path, error: Exception) -> SnnccError:
 
 def _imported(path: Path, program: ExportedProgram, asked: Asked) -> Imported:
     """Return the program as a graph, for the batch that it was made for or, where open, for two."""
-    sizes = _input_sizes(path, program)
+    sizes, axis = _input_sizes(path, program), _axis(path, asked)
+    sizes = (sizes[axis], *sizes[:axis], *sizes[axis + 1 :])
     _check_asked(path, sizes, asked)
     if all(isinstance(n, int) for n in sizes):
         return import_program(program)
-    return import_module(_module_of(program), _example(path, sizes, asked))
+    example = _example(path, sizes, asked).movedim(0, axis)
+    return import_module(_module_of(program), example, batch_axis=axis)
 
 
 @contextmanager
@@ -169,7 +178,7 @@ def _module_of(program: ExportedProgram) -> nn.Module:
 
 
 def _example(path: Path, sizes: tuple[Any, ...], asked: Asked) -> torch.Tensor:
-    """Return a batch for a program that leaves sizes open; the user says all but the first."""
+    """Return a batch, in front, for a program of open sizes; the user says all but the first."""
     if asked.shape is not None:
         return torch.zeros(BATCH, *asked.shape)
     if not all(isinstance(n, int) for n in sizes[1:]):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from snncc.diagnostics.core import Rule, SnnccError
 from snncc.frontends import rules
+from snncc.frontends.batch_axis import SETTING, asked_axis
 from snncc.frontends.checkpoint import AVERAGED, Checkpoint, read_checkpoint
 from snncc.frontends.families import (
     DEAD,
@@ -62,14 +63,13 @@ def load_model(
         return _from_zoo(spec, settings or {}, shape)
     if network is not None:
         averaged, settings = _averaged(settings or {})
-        _no_settings(settings, "a network of your own")
+        axis = _batch_axis(settings, "a network of your own")
         weights = _opened(spec, trust_pickle=trust_pickle, averaged=averaged)
-        made = _from_factory(network, shape)
+        made = _from_factory(network, shape, axis)
         load_weights(made.module, weights.tensors, f"`{network}`")
         return made
     if _FACTORY.fullmatch(spec) and not Path(spec).exists():
-        _no_settings(settings, "a network of your own")
-        return _from_factory(spec, shape)
+        return _from_factory(spec, shape, _batch_axis(settings, "a network of your own"))
     _check_spec(spec)
     if reader := reader_of(spec):
         return read_exchanged(spec, reader, Asked(settings or {}, shape, trust_pickle, integers))
@@ -92,12 +92,13 @@ def import_model(
     return model.origin.graph()
 
 
-def from_module(module: Module, example: Tensor) -> Model:
+def from_module(module: Module, example: Tensor, *, batch_axis: int = 0) -> Model:
     """Return a network in memory as a model; ``example`` is a batch of its input.
 
-    Raises ``SnnccError`` for an example without a batch.
+    ``batch_axis`` is 1 for an input ``[T, B, ...]``. Raises ``SnnccError`` for an example without a
+    batch.
     """
-    return _checked(module, example, None, type(module).__name__)
+    return _checked(module, example, None, type(module).__name__, batch_axis)
 
 
 def _fault(rule: Rule, message: str, hint: str = "") -> SnnccError:
@@ -129,8 +130,8 @@ def _from_checkpoint(
     averaged, settings = _averaged(settings)
     checkpoint = _opened(spec, trust_pickle=trust_pickle, averaged=averaged)
     if checkpoint.module is not None:
-        _no_settings(settings, "a pickled network")
-        return _checked(checkpoint.module, None, shape, Path(spec).stem)
+        axis = _batch_axis(settings, "a pickled network")
+        return _checked(checkpoint.module, None, shape, Path(spec).stem, axis)
     found = recognise(checkpoint.tensors, checkpoint.args, settings)
     module = found.architecture.build()
     load_weights(module, found.tensors, found.architecture.name, dead=DEAD)
@@ -178,7 +179,7 @@ def _model(
     )  # fmt: skip
 
 
-def _from_factory(spec: str, shape: tuple[int, ...] | None) -> Model:
+def _from_factory(spec: str, shape: tuple[int, ...] | None, axis: int) -> Model:
     found = _FACTORY.fullmatch(spec)
     if not found:
         raise _fault(rules.UNKNOWN_MODEL, f"`{spec}` is not of the form `package.module:factory`")
@@ -195,7 +196,7 @@ def _from_factory(spec: str, shape: tuple[int, ...] | None) -> Model:
         what = type(made).__name__
         message = f"`{spec}` returned a `{what}`: wanted a module, or a module and an example"
         raise _fault(rules.FACTORY_FAILED, message)
-    return _checked(module, example, shape, name)
+    return _checked(module, example, shape, name, axis)
 
 
 def _called(place: str, name: str) -> Any:
@@ -204,12 +205,13 @@ def _called(place: str, name: str) -> Any:
 
 
 def _checked(
-    module: nn.Module, example: Tensor | None, shape: tuple[int, ...] | None, name: str
+    module: nn.Module, example: Tensor | None, shape: tuple[int, ...] | None, name: str, axis: int
 ) -> Model:
     """Return the model with an example of its input. Raises ``SnnccError`` if there is none."""
     if shape is not None:
         first = next(module.parameters(), torch.zeros(0))
         example = torch.zeros(1, *shape, device=first.device, dtype=first.dtype)
+        example = example.movedim(0, min(axis, len(shape)))
     if example is None:
         message = f"nothing says how large the input of `{name}` is"
         hint = "let the factory return `module, example`, or give `--input-shape`"
@@ -217,8 +219,8 @@ def _checked(
     if example.ndim < 2 or 0 in example.shape:
         message = f"the example input of `{name}` has shape {tuple(example.shape)}"
         raise _fault(rules.UNKNOWN_INPUT, message, "its first axis is the batch")
-    origin = Traced(module.eval(), (with_batch(example),))
-    return Model(origin, tuple(example.shape[1:]), name)
+    origin = Traced(module.eval(), (with_batch(example, axis),), batch_axis=axis)
+    return Model(origin, tuple(example.movedim(axis, 0).shape[1:]), name)
 
 
 @contextmanager
@@ -239,10 +241,13 @@ def _check_spec(spec: str) -> None:
     raise _fault(rules.UNKNOWN_MODEL, message, hint)
 
 
-def _no_settings(settings: Mapping[str, str] | None, what: str) -> None:
-    if settings:
-        names = ", ".join(settings)
-        raise _fault(rules.BAD_SETTING, f"{what} has no settings, but `{names}` is given")
+def _batch_axis(settings: Mapping[str, str] | None, what: str) -> int:
+    """Return where the input has its batch, the one setting that a module has."""
+    foreign = ", ".join(name for name in settings or {} if name != SETTING)
+    if foreign:
+        message = f"{what} has no setting but `{SETTING}`, and `{foreign}` is given"
+        raise _fault(rules.BAD_SETTING, message)
+    return asked_axis(settings or {}) or 0
 
 
 def _labels(checkpoint: Checkpoint) -> tuple[str, ...]:

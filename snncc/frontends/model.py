@@ -24,6 +24,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from snncc.diagnostics.core import Diagnostic
+from snncc.frontends.batch_axis import batch_in_front
 from snncc.frontends.families import Setting
 from snncc.frontends.record import Recorded, record
 from snncc.frontends.torch_export import trace
@@ -49,19 +50,24 @@ class Origin(Protocol):
 
 @dataclass(frozen=True)
 class Traced:
-    """A network in memory, and an example of its input, with which it is traced."""
+    """A network in memory, and an example of its input, with which it is traced.
+
+    ``batch_axis`` is where the module's own input has the batch; samples are given in front.
+    """
 
     module: nn.Module
     example_inputs: tuple[Tensor, ...]
     called: str = "PyTorch"
+    batch_axis: int = 0
 
     def graph(self) -> Graph:
         """Return the tensor graph of the module's own code."""
-        return trace(self.module, self.example_inputs)
+        graph = trace(self.module, self.example_inputs, batch_axis=self.batch_axis)
+        return batch_in_front(graph) if self.batch_axis else graph
 
     def record(self, x: Array) -> Recorded:
         """Run the module's own code."""
-        return record(self.module, x)
+        return record(self.module, np.moveaxis(x, 0, self.batch_axis))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ READERS: Mapping[str, Reader] = {
     ".onnx": Reader(
         "ONNX", "snncc.frontends.onnx.read:read_onnx", "onnx", settings=("batch_axis",)
     ),
-    ".pt2": Reader("exported program", "snncc.frontends.exported:read_exported"),
+    ".pt2": Reader(
+        "exported program", "snncc.frontends.exported:read_exported", settings=("batch_axis",)
+    ),
 }
 """By the end of a file's name, in lower case."""
 

@@ -70,7 +70,7 @@ BATCH_MIXED = rule(
 
     A compiled network sees one sample at a time, so no value may depend on the sample beside it.
     Most often an axis was taken for another, or the batch is not the first axis of the input
-    (option `batch_axis`).
+    (`--set batch_axis=1` where it is the second).
 
     Fails, because the sum runs over the batch:
 

@@ -102,15 +102,16 @@ def _neuron_faults(roles: Roles) -> Iterator[Fault]:
         length = roles.length(axis)
         if roles.is_shared(axis):
             continue
+        hint = "give the neuron [T, B, ...]: its first axis is time"
         if roles.holds(axis, roles.batch):
             text = f"{_called(op)} takes the batch for time"
+            hint += "; where the network itself is given [T, B, ...], `--set batch_axis=1`"
         elif not roles.is_clear(axis):
             text = f"{_called(op)} takes several axes, flattened to one, for time"
         elif length != roles.steps:
             text = f"{_called(op)} has {length} time steps, the first neurons have {roles.steps}"
         else:
             continue
-        hint = "give the neuron [T, B, ...]: its first axis is time"
         yield op.name, TIME_AXES_DIFFER.at(op.source, text, hint=hint, op=op.kind)
 
 

@@ -10,6 +10,7 @@ import onnx
 
 from snncc.diagnostics.core import Diagnostic, SnnccError
 from snncc.frontends import rules
+from snncc.frontends.batch_axis import asked_axis
 from snncc.frontends.build import Dynamic, Static, Value
 from snncc.frontends.model import Model, ReadGraph
 from snncc.frontends.onnx import limits
@@ -118,11 +119,9 @@ class _File:
     @property
     def batch_axis(self) -> int:
         """Where the file's input has the batch: what the user says, else the axis that is open."""
-        said = self.asked.settings.get("batch_axis")
+        said = asked_axis(self.asked.settings, self.place.path.as_posix())
         if said is not None:
-            if said not in ("0", "1"):
-                raise self.place.fault(rules.BAD_SETTING, f"`batch_axis={said}`: wanted 0 or 1")
-            return int(said)
+            return said
         dims = self.inputs[0].type.tensor_type.shape.dim
         opened = [i for i, each in enumerate(dims) if not each.HasField("dim_value")]
         return 1 if opened == [1] else 0
