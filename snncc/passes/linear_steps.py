@@ -262,8 +262,8 @@ def _hold_linear(before: str, name: str, form: Polynomial) -> None:
     for monomial in form:
         others = [each for each in monomial if each != before]
         if len(monomial) > 1 and len(others) == len(monomial) - 1:
-            message = f"the current is multiplied by `{others[0]}`, which is not one number"
-            raise NearMissError(message, name)
+            message = "the current is multiplied by {}, which is not one number"
+            raise NearMissError(message, name, others[0])
         if len(monomial) > 1:
             raise NearMissError("the current is multiplied by itself", name)
 

@@ -103,8 +103,13 @@ class _Raising:
     def _told(self, neuron: Op, miss: NearMissError) -> Diagnostic:
         source = self.graph[miss.at].source
         source = source if source.module else neuron.source
-        text = f"what `{neuron.name}` reads is no synaptic current: {miss.message}"
+        text = f"what `{neuron.name}` reads is no synaptic current: {miss.said(self._called)}"
         return UNRAISED_CURRENT.at(source, text, op="synaptic_current")
+
+    def _called(self, name: str) -> str:
+        """Return a factor in words: a number for each channel is stored, and no layer of anyone."""
+        stored = self.graph[name].kind in ("constant", "batch_norm")
+        return "a stored tensor" if stored else f"`{name}`"
 
 
 class _Writer:

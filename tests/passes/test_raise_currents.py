@@ -250,7 +250,7 @@ FAULTS: dict[str, tuple[Callable[[Faulty, Any, Tensor, int], Any], str]] = {
     ),
     "apart": (
         lambda net, i, x, t: net.shares * i + x,
-        "the current is multiplied by `batch_norm`, which is not one number",
+        "the current is multiplied by a stored tensor, which is not one number",
     ),
     "gated": (
         lambda net, i, x, t: 0.5 * i * net.fc(x) + x,
