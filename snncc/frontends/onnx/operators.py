@@ -257,12 +257,18 @@ _SAME_IN_TORCH = {
     "Xor": "logical_xor",
 }  # fmt: skip
 
+_OF_CHANCE = (
+    "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike",
+)  # fmt: skip
 _LOOPS = "a loop over time inside the file is not read: export with the loop unrolled"
+_RANDOM = "it gives random numbers, and a network has to answer the same each time"
 _UPSAMPLING = "an upsampling has no meaning on a chip of spikes"
 
 OPERATORS: Mapping[str, Operator] = {
     **VIEWS,
     **{name: _plain(torchs) for name, torchs in _SAME_IN_TORCH.items()},
+    **dict.fromkeys(_OF_CHANCE, _refused(_RANDOM)),
     "Add": _add,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,

@@ -148,3 +148,12 @@ def test_a_loop_that_writes_in_place_is_read_from_the_newer_exporter(
         wanted = network(x).numpy()
     mine = Executor(checked.graph).run(x.double().numpy()).output
     np.testing.assert_allclose(mine.reshape(wanted.shape), wanted, atol=1e-5)
+
+
+def test_noise_is_told_as_such(saved: Save) -> None:
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"], "noise"),
+        helper.make_node("Add", ["x", "noise"], ["y"], "sum"),
+    ]
+    with pytest.raises(SnnccError, match="`noise`: it gives random numbers"):
+        load_model(str(saved(model((2, 4), nodes))))
