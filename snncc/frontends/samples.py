@@ -115,7 +115,8 @@ def stated_shape(before: Shape, now: Shape, wanted: list[int]) -> list[int]:
     The batch stands behind the places of the axes in front of it. The axis of ``wanted`` that
     begins there, if it has one place, is the batch; of several of one place it is the last that is
     not behind the batch. Else, or where the axes from there on are those behind the batch, it has
-    been flattened into the axis in front of it (``[T * B]``).
+    been flattened into the axis in front of it (``[T * B]``). Of an axis ``[B * T]``, which is taken
+    apart behind one place, that place is the batch.
     """
     grown = [i for i, (n, m) in enumerate(zip(before, now, strict=False)) if n != m]
     if len(grown) != 1 or len(before) != len(now) or not wanted:
@@ -134,6 +135,8 @@ def _place_of_batch(wanted: list[int], ahead: int, behind: list[int]) -> int:
             first = i + narrow
             if narrow > own and wanted[first : first + 1] == behind[own : own + 1]:
                 return first - own - 1
+            if wanted[i:] == behind and i > 1 and wanted[0] == 1:
+                return 0
             flattened = n != 1 or wanted[i:] == behind
             return i - 1 if flattened and i > 0 else i
         if front * n > ahead:

@@ -285,3 +285,33 @@ def test_a_file_that_is_sound_for_one_sample_is_taken_for_one(tmp_path: Path) ->
     mine = Executor(checked.graph).run(x.double().numpy()).output
     assert np.abs(mine.reshape(answer.shape) - answer).max() < 1e-5
     assert compile_checked(checked, target=load_target("loihi2")).agreement.equal
+
+
+class Frames(nn.Module):
+    """Events `[B, T, 6]`, flattened for a layer and taken apart behind it, as ``[B, T, 8]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        samples, steps = x.shape[:2]
+        current = 3 * self.fc(x.reshape(samples * steps, 6)).reshape(samples, steps, 8)
+        v, fired = torch.zeros(()), []
+        for t in range(steps):
+            v = 0.5 * v + current[:, t]
+            fired.append((v > 0.5).float())
+            v = v * (1 - fired[-1])
+        return torch.as_tensor(self.head(torch.stack(fired, 1)).mean(1))
+
+
+def test_a_batch_of_one_in_front_of_time_is_found_behind_a_flattened_axis(tmp_path: Path) -> None:
+    path = exported(Frames(), torch.zeros(1, 4, 6), tmp_path / "net.onnx")
+    checked = check_model(load_model(str(path)))
+    assert checked.clean
+    x = torch.rand(9, 4, 6, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = Frames()(x).numpy()
+    found = Executor(checked.graph).run(x.movedim(0, 1).double().numpy()).output
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
