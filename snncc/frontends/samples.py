@@ -115,8 +115,8 @@ def stated_shape(before: Shape, now: Shape, wanted: list[int]) -> list[int]:
     The batch stands behind the places of the axes in front of it. The axis of ``wanted`` that
     begins there, if it has one place, is the batch; of several of one place it is the last that is
     not behind the batch. Else, or where the axes from there on are those behind the batch, it has
-    been flattened into the axis in front of it (``[T * B]``). Of an axis ``[B * T]``, which is taken
-    apart behind one place, that place is the batch.
+    been flattened into the axis in front of it (``[T * B]``). Of an axis ``[B * T]``, which is
+    taken apart behind one place, that place is the batch.
     """
     grown = [i for i, (n, m) in enumerate(zip(before, now, strict=False)) if n != m]
     if len(grown) != 1 or len(before) != len(now) or not wanted:
