@@ -28,6 +28,7 @@ def model_of(
     trust_pickle: bool,
 ) -> Model:
     """Return the model that the user named. Raises ``SnnccError``."""
+    _refuse_artefact(spec)
     with working(f"reading {spec}"):
         from snncc.backends.writers import read_back
         from snncc.frontends.load import load_model
@@ -83,6 +84,20 @@ def data_of(spec: str, graph: Graph, limit: int | None) -> Dataset:
     if clipped:
         show(clipped)
     return data
+
+
+def _refuse_artefact(spec: str) -> None:
+    """Raise ``SnnccError`` where a model is wanted and what ``snncc compile`` wrote is named."""
+    from snncc.artefact import MANIFEST
+    from snncc.frontends.rules import MISSING_FILE
+
+    if (Path(spec) / MANIFEST).is_file():
+        message = f"`{spec}` is an artefact, wanted a model"
+        hint = (
+            "`snncc convert`, `energy`, `report` and `simulate` take it; to look into it, read its"
+            " `graph.txt`, or `convert` it to .onnx, which `check` and `inspect` take"
+        )
+        raise SnnccError(MISSING_FILE.at(Source(file=spec), message, hint=hint))
 
 
 def is_artefact(spec: str) -> bool:

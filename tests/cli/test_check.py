@@ -162,3 +162,13 @@ def test_witnesses_need_weights_and_a_place(snncc: Snncc, tmp_path: Path) -> Non
     done = snncc("check", TRAINED, "--witness", "file/w.npz")
     assert (done.code, done.out) == (2, "")
     assert "error[SNN902]" in done.err
+
+
+@pytest.mark.parametrize("command", ["check", "inspect"])
+def test_an_artefact_is_no_model_and_is_told_as_one(
+    snncc: Snncc, artefact: Path, command: str
+) -> None:
+    done = snncc(command, artefact)
+    assert (done.code, done.out) == (2, "")
+    assert f"error[SNN101]: `{artefact}` is an artefact, wanted a model" in done.err
+    assert "help: `snncc convert`" in done.err
