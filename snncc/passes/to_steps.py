@@ -27,6 +27,11 @@ from snncc.passes.rules import (
 )
 from snncc.passes.step_writer import is_steady, write_steps
 
+_NO_SINGLE_STEPS = (
+    "neurons alone go from step to step: in place of the last step, or of a leaky sum of them,"
+    " answer with the sum or the mean of all steps"
+)
+
 
 @dataclass(frozen=True)
 class ToSteps(Pass):
@@ -131,7 +136,8 @@ def _along_faults(roles: Roles, along: Along) -> Iterator[Fault]:
     if not along.sums and roles.holds(along.axis, roles.time):
         text = f"{_called(op)} mixes time steps: {along.what} holds time"
         because = layers_of_steps(roles.found.graph, op)
-        yield op.name, TIME_MIXED.at(op.source, text, because=because, op=op.kind)
+        hint = _NO_SINGLE_STEPS if op.kind == "slice" else ""
+        yield op.name, TIME_MIXED.at(op.source, text, because=because, hint=hint, op=op.kind)
     if roles.holds(along.axis, roles.batch):
         text = f"{_called(op)} mixes samples: {along.what} holds the batch"
         yield op.name, BATCH_MIXED.at(op.source, text, op=op.kind)

@@ -321,6 +321,22 @@ def test_all_who_mix_time_are_named() -> None:
     ]
 
 
+def test_who_reads_single_steps_is_told_what_may_be_read() -> None:
+    with pytest.raises(SnnccError) as caught:
+        steps(
+            *shown(6),
+            op(ops.Neuron, "lif", "seen"),
+            op(ops.Slice, "last", "lif", axis=0, start=3, stop=4),
+            op(ops.Output, "z", "last"),
+        )
+    assert [d.hint for d in caught.value.diagnostics] == [
+        (
+            "neurons alone go from step to step: in place of the last step, or of a leaky sum of"
+            " them, answer with the sum or the mean of all steps"
+        )
+    ]
+
+
 def test_a_convolution_over_time() -> None:
     said = refused(
         *shown(6),
