@@ -211,4 +211,24 @@ def _foreign(graph: Graph) -> Iterator[Diagnostic]:
         target = getattr(op, "target", op.kind)
         text = f"{place(op)} is {target}, which has no spiking form"
         domain = graph.type_of(op.inputs[0]).domain if op.inputs else None
-        yield FOREIGN_OP.at(op.source, text, op=op.kind, domain=domain).about((op.name,))
+        hint = _AT_THE_END if _keeps_the_largest(graph, op) else ""
+        found = FOREIGN_OP.at(op.source, text, hint=hint, op=op.kind, domain=domain)
+        yield found.about((op.name,))
+
+
+_AT_THE_END = "leave it out here, and compute it where the answer is read: the largest stays so"
+
+
+def _keeps_the_largest(graph: Graph, op: Op) -> bool:
+    """Whether a softmax is all that stands between logits and the answer.
+
+    In a sum over time it may stand as a logarithm: that takes one number from all logits of a step.
+    """
+    target = getattr(op, "target", "").removeprefix("aten.").strip("_")
+    if target not in ("softmax", "log_softmax") or len(graph.type_of(op.name).shape) != 1:
+        return False
+    last = ("output", "readout") if target == "log_softmax" else ("output",)
+    users = graph.users[op.name]
+    while len(users) == 1 and users[0].kind in last and users[0].kind != "output":
+        users = graph.users[users[0].name]
+    return [user.kind for user in users] == ["output"]

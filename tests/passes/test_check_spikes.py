@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
+
 from snncc.diagnostics.core import Diagnostic, Severity
 from snncc.ir import domain as dom
 from snncc.ir import ops
@@ -278,6 +280,37 @@ def test_foreign_operations() -> None:
     )
     assert (finding.rule.code, finding.op) == ("SNN205", "foreign")
     assert finding.message == "`net.soft` (net.py:7) is aten.softmax, which has no spiking form"
+
+
+@pytest.mark.parametrize(
+    ("target", "answered", "said"),
+    [
+        ("aten.softmax", "sum", False),
+        ("aten.log_softmax", "sum", True),
+        ("aten.softmax", "soft", True),
+        ("aten.log_softmax", "soft", True),
+    ],
+)
+def test_a_softmax_at_the_end_may_be_left_out(target: str, answered: str, said: bool) -> None:
+    """In front of the sum over time a logarithm alone: it moves all logits of a step alike."""
+    first, then = ("total", "soft") if answered == "soft" else ("soft", "total")
+    made = {
+        "soft": op(
+            ops.Foreign, "soft", {"total": "sum"}.get(first, "a"), target=target, shape=(4,)
+        ),
+        "total": op(ops.Readout, "sum", {"soft": "soft"}.get(first, "a"), steps=4),
+    }
+    ops_of = (
+        op(ops.Input, "x", shape=(4,), domain=dom.SPIKE),
+        op(ops.Repeat, "r", "x"),
+        linear("a", "r"),
+        made[first],
+        made[then],
+        op(ops.Output, "y", made[then].name),
+    )
+    checked = CheckSpikes().run(Graph(ops_of, WEIGHTS, "step", 4)).diagnostics
+    (finding,) = (each for each in checked if each.rule.code == "SNN205")
+    assert finding.hint.startswith("leave it out") == said
 
 
 def test_factors_that_fold_nowhere() -> None:
