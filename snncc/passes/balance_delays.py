@@ -93,8 +93,8 @@ class _Moments:
         """Return the steps that a value takes to what reads it without weights.
 
         Spikes travel to sums and to neurons, and to the currents of these. Currents that several
-        read are sent, too, and so travel to sums; neurons that read them place by place are the
-        ones that made them.
+        read are sent, too, and so travel to sums, and to what neurons keep of them before a sum;
+        neurons that read them place by place are the ones that made them.
         """
         if user.kind not in ("add", *CURRENTS, *NEURONS) or user.name in self._host:
             return 0
@@ -104,7 +104,15 @@ class _Moments:
         outside = maker.name in self._host and maker.kind != "delay"
         if outside or maker.kind in ("input", *NEURONS):
             return 1
-        return int(user.kind == "add" and self._is_shared(maker))
+        return int(user.kind not in NEURONS and self._is_shared(maker) and not self._rides(user))
+
+    def _rides(self, op: Op) -> bool:
+        """Whether what is kept of a current is state of neurons that read it place by place."""
+        if op.kind not in CURRENTS:
+            return False
+        while op.kind in (*CARRIED, *CURRENTS) and len(self.graph.users[op.name]) == 1:
+            (op,) = self.graph.users[op.name]
+        return op.kind in NEURONS
 
     def _is_shared(self, op: Op) -> bool:
         """Whether more than one op reads a current, so that it is sent as a number."""

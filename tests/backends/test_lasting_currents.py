@@ -22,6 +22,7 @@ from snncc.execute.executor import Executor
 from snncc.frontends.model import Model, read_model
 from snncc.ir.graph import Array, Graph
 from snncc.ir.interpret import interpret
+from snncc.ir.text import parse
 from snncc.targets.load import load_target
 
 Networks = Callable[..., Graph]
@@ -56,6 +57,48 @@ def test_the_floats_are_the_models_and_the_integers_near(
     assert found.agreement.spikes_compared > 0
     assert min(layer.equal_spikes for layer in found.quality.layers.values()) > 0.95
     assert [d.rule.code for d in found.diagnostics if d.severity > 0 and not d.allowed_by] == []
+
+
+@pytest.fixture(scope="module")
+def alpha(events: Events, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artefact of neurons that two lasting currents of one product rise and fall by."""
+    steps = parse(ALPHA.strip(), {"w": np.random.default_rng(1).normal(0.1, 0.6, (5, 32))})
+    found = compiled(steps, events())
+    place = tmp_path_factory.mktemp("alpha") / "out"
+    write_artefact(place, deploy(found, Dataset(events()), {}).artefact)
+    return place
+
+
+ALPHA = """
+graph step T6 {
+  %x = input(shape=(2, 4, 4), varies=True) : <2x4x4; real>
+  %flat = reshape(%x, shape=(32,)) : <32; real>
+  %a = linear(%flat, weight='w') : <5; real>
+  %slow = synaptic_current(%a, keep=0.8) : <5; real>
+  %fast = synaptic_current(%a, keep=0.7) : <5; real>
+  %less = scale(%fast, factor=-1.0) : <5; real>
+  %sum = add(%slow, %less) : <5; real>
+  %s = neuron(%sum, tau=2.0, decay_input=False, v_threshold=0.2, v_reset=0.0) : <5; spike>
+  %total = readout(%s, steps=6) : <5; int[0..6]>
+  %y = output(%total) : <5; int[0..6]>
+}
+"""
+
+
+@pytest.mark.parametrize("clocked", [False, True])
+@pytest.mark.parametrize("backend", ["executor", "lava"])
+def test_two_currents_of_one_product(
+    alpha: Path, events: Events, backend: str, clocked: bool
+) -> None:
+    """What several read is sent as a number: it takes a step to what is kept of it."""
+    if backend == "lava":
+        pytest.importorskip("lava.magma")
+    done = simulate(
+        read_artefact(alpha), Dataset(events(4)), check=True, clocked=clocked,
+        backend=backend,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert done.verified
+    assert read_artefact(alpha).integer["s"].kind == "integer_neuron"
 
 
 def test_what_is_read_back_from_disk_computes_the_same(folder: Path, events: Events) -> None:

@@ -18,6 +18,8 @@ from snncc.ir.interpret import interpret
 from snncc.ir.latency import bits_of, latencies, steps_taken
 from snncc.ir.sites import Sites, on_host
 from snncc.ir.text import dump, parse
+from snncc.mapping.populations import net_of
+from snncc.mapping.schedule import arrivals
 from snncc.passes.balance_delays import BalanceDelays, pipelined
 from snncc.passes.base import run_passes
 from snncc.passes.canonicalise import Canonicalise
@@ -68,6 +70,34 @@ def test_a_residual_stream_waits_for_its_branch() -> None:
     found = pipelined(graph, CHIP)
     assert (found.depth, found.interval, found.latency) == (3, 2, 5)
     assert [(b.value, b.steps, b.bits, b.memory_bits) for b in found.buffers] == [("c", 1, 9, 36)]
+
+
+SHARED = (
+    "%a = reshape(%x, shape=(4,)) : <4; spike>",
+    "%c = linear(%a, weight='wide') : <4; int[0..400]>",
+    "%i = integer_current(%c, decay=2048, shift=0, steps=2) : <4; int[0..600]>",
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "wanted"),
+    [
+        (("%j = integer_current(%c, decay=1024, shift=0, steps=2) : <4; int[0..700]>",
+          "%r = add(%i, %j) : <4; int[0..1300]>"), {"c": 1, "i": 2, "j": 2, "r": 2}),
+        (("%r = add(%i, %c) : <4; int[0..1000]>",), {"c": 1, "i": 2, "r": 2}),
+        (("%s = integer_neuron(%i, threshold='t', decay=2048, shift=2) : <4; spike>",
+          "%j = integer_current(%c, decay=1024, shift=0, steps=2) : <4; int[0..700]>",
+          "%r = integer_neuron(%j, threshold='t', decay=2048, shift=2) : <4; spike>"),
+         {"c": 1, "i": 1, "s": 1, "j": 1, "r": 1}),
+    ],
+)  # fmt: skip
+def test_what_is_kept_of_a_shared_product(rest: tuple[str, ...], wanted: dict[str, int]) -> None:
+    """It travels to currents that are added, and not to neurons that ride on its own."""
+    graph = body(*SHARED, *rest, f"%y = output(%r) : {rest[-1].split(' : ')[1]}")
+    late = pipelined(graph, CHIP).latency_of
+    assert {name: late[name] for name in wanted} == wanted
+    net = net_of(pipelined(graph, CHIP).graph, sites=CHIP)
+    assert all(way.before >= 0 for way in arrivals(net))
 
 
 ATTENTION = (
