@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+
+from snncc.ir.graph import Op
 
 Rounding: TypeAlias = Literal["half_even", "half_up"]
 
@@ -22,6 +24,22 @@ class Affine(NamedTuple):
     name: str
     factor: Fraction
     offset: Fraction
+
+
+def collected(
+    value: Affine, ops: Mapping[str, Op], affine: Callable[[str], Affine]
+) -> Iterator[Affine]:
+    """Yield what a sum of one value and a share of it is made of: ``x - 0.5 (x - 0)`` of ``x``.
+
+    Exporters write so what the first step interpolates.
+    """
+    while ops[value.name].kind == "add":
+        a, b = map(affine, ops[value.name].inputs)
+        factor = value.factor * (a.factor + b.factor)
+        if a.name != b.name or not factor:
+            return
+        value = Affine(a.name, factor, value.offset + value.factor * (a.offset + b.offset))
+        yield value
 
 
 @dataclass(frozen=True)

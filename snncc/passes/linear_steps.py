@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from snncc.ir.graph import Graph, Shape
 from snncc.passes import polynomial as poly
-from snncc.passes.answers import Affine
+from snncc.passes.answers import Affine, collected
 from snncc.passes.join_pieces import uniform
 from snncc.passes.near_miss import NearMissError
 from snncc.passes.polynomial import ONE, Polynomial
@@ -105,7 +105,20 @@ class LinearSteps:
 
         Raises ``NearMissError`` where they are, and not as a current is.
         """
-        start, names = steps.first, [self.same(name) for name in steps.later]
+        names = [self.same(name) for name in steps.later]
+        missed = None
+        below = collected(steps.first, self._graph.by_name, self.affine)
+        for start in reversed((steps.first, *below)):
+            try:
+                if found := self._leak_from(start, names):
+                    return found
+            except NearMissError as miss:
+                missed = miss
+        if missed:
+            raise missed
+        return None
+
+    def _leak_from(self, start: Affine, names: list[str]) -> Leak | None:
         befores = [start.name, *names[:-1]]
         if not start.factor or any(a == b for a, b in zip(befores, names, strict=True)):
             return None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from snncc.passes.answers import Affine, Firing
+from snncc.passes.answers import Affine, Firing, collected
 from snncc.passes.equation import Currents, Equation
 from snncc.passes.near_miss import NearMissError, product_miss
 from snncc.passes.polynomial import ONE, Polynomial
@@ -236,9 +236,13 @@ def _path(arithmetic: Arithmetic, first: Firing) -> Iterator[Affine]:
         if name in arithmetic.comparisons and name not in arithmetic.second_hand:
             path = arithmetic.affine_path(arithmetic.ops[name].inputs[0])
             bottom = path[-1]
-            for node in reversed(path):
+            for node in (*reversed(path), *_collected(arithmetic, bottom)):
                 offset = (bottom.offset - node.offset) / node.factor
                 yield Affine(node.name, bottom.factor / node.factor, offset)
+
+
+def _collected(arithmetic: Arithmetic, value: Affine) -> Iterator[Affine]:
+    return collected(value, arithmetic.ops, lambda name: arithmetic.affine_path(name)[-1])
 
 
 def _equation(update: Update, firing: Firing) -> Equation:
@@ -314,7 +318,7 @@ def _entry(
     wanted, alike = neuron.rest + neuron.bias, _shape_of(arithmetic, second)
     shares = [(start.factor / n.factor / neuron.gain, n) for n in _path(arithmetic, first)]
     started, spread = None, False
-    for share, node in sorted(shares, key=lambda each: each[0] != 1):
+    for share, node in sorted(shares, key=lambda e: (e[0] != 1, any(_collected(arithmetic, e[1])))):
         made = tuple(share * term for term in _shape(arithmetic, node.name))
         if not (is_same(share, Fraction(1)) if alike is None else are_same(made, alike)):
             continue

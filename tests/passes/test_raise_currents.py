@@ -44,6 +44,11 @@ def turned(x: Tensor) -> Tensor:
     return torch.cat([x[:, 2:], x[:, :2]], 1)
 
 
+def between(i: Any, x: Tensor, keep: float) -> Any:
+    """Interpolate as exporters write it where more than half of the way is gone."""
+    return x - keep * (x - i)
+
+
 UPDATE: dict[str, Callable[[Any, Tensor, float], Any]] = {
     "sum": lambda i, x, keep: keep * i + x,
     "turned": lambda i, x, keep: x + i * keep,
@@ -52,6 +57,7 @@ UPDATE: dict[str, Callable[[Any, Tensor, float], Any]] = {
     "quotient": lambda i, x, keep: i - i / (1 / (1 - keep)) + x,
     "weighed": lambda i, x, keep: keep * i + (1 - keep) * x,
     "toward": lambda i, x, keep: i + (1 - keep) * (4 * x - i),
+    "from the input": lambda i, x, keep: between(i, 4 * x, keep),
     "two inputs": lambda i, x, keep: keep * i + x + 0.25 * turned(x),
     "biased": lambda i, x, keep: keep * i + x + 0.125,
 }
@@ -169,7 +175,7 @@ def assert_raised(of: Style) -> None:
 
 @pytest.mark.parametrize("update", UPDATE)
 def test_every_way_to_write_a_current(update: str) -> None:
-    for read in READ if update in ("sum", "weighed") else ("steps",):
+    for read in READ if update in ("sum", "weighed", "from the input") else ("steps",):
         assert_raised(Style(update=update, read=read))
 
 

@@ -297,3 +297,31 @@ def test_one_step_that_differs_is_not_raised(fault: str, said: str, seed: int) -
     assert any(said in d.message for d in result.diagnostics)
     assert any(d.source.file.endswith("test_raise_styles.py") for d in result.diagnostics)
     assert not result.graph.of_kind("neuron", "compare")
+
+
+class FromInput(WrittenOut):
+    """A leak as exporters write ``torch.lerp``: from the input back, by the share that is kept."""
+
+    gain = 1.0
+
+    def charge(self, v: Any, s: Tensor, x: Tensor, fault: str) -> Tensor:
+        return self.gain * x - 0.75 * (self.gain * x - v)
+
+
+@pytest.mark.parametrize("read", ["static", "first axis"])
+@pytest.mark.parametrize("gain", [1.0, 4.0])
+@pytest.mark.parametrize("reset", [0.0, None])
+def test_a_leak_from_the_input_back(read: str, gain: float, reset: float | None) -> None:
+    """The first step, from 0, is made of its current in another way than the others."""
+    chosen = Style(T=4, tau=4.0, reset=reset, threshold=0.5, taken=0.5, read=read)
+    network, x = FromInput(chosen).eval(), example(chosen)
+    network.gain = gain
+    graph = run_passes(trace(network, x.float()[:1]), FRONT[:-2]).graph
+    (neuron,) = graph.of_kind("neuron")
+    found = neuron.attributes()
+    assert (found["tau"], found["v_reset"], found["v_threshold"]) == (4.0, reset, 0.5)
+    run_passes(graph, FRONT[-2:])
+    with torch.no_grad():
+        wanted = network.double()(x).numpy()
+    assert 0.02 < wanted.mean() < 0.98
+    np.testing.assert_array_equal(interpret(graph, x.numpy())["output"], wanted)

@@ -76,6 +76,10 @@ KINDS: dict[str, Kind] = {
     "leak, soft": Kind(tau=4.0, reset=None, threshold=0.5),
     "leak, to 0.125": Kind(tau=4.0, reset=0.125),
     "lif, interpolated": Kind(tau=4.0, decay_input=True, charge="lerp", threshold=0.5),
+    "lif, interpolated from the input": Kind(
+        tau=4 / 3, decay_input=True, charge="lerp", threshold=0.5
+    ),
+    "lif, interpolated, soft": Kind(tau=2.0, decay_input=True, charge="lerp", reset=None),
     "lif, weighed": Kind(tau=5.0, charge="weighed", threshold=0.3),
     "leak, multiplied": Kind(tau=4.0, charge="addcmul", strict=True),
     "leak, scaled": Kind(tau=5.0, charge="alpha", reset=None),
