@@ -147,11 +147,18 @@ class Patterns:
 
     def _given(self, members: set[Firing], between: set[str]) -> dict[str, tuple[str, ...]]:
         own = {name for f in members for name in self._own[f.potential]}
+        own |= self._products(own)
         given: dict[str, list[str]] = {}
         for name in sorted(between | own, key=self.place.__getitem__):
             if any(user.name not in between | own for user in self.graph.users[name]):
                 given.setdefault(self._last(name, members), []).append(name)
         return {potential: tuple(names) for potential, names in given.items()}
+
+    def _products(self, own: set[str]) -> set[str]:
+        """Return what spikes of a layer are together: that it fires, and that it may."""
+        spikes = own & self.arithmetic.answers.keys()
+        users = (user for name in spikes for user in self.graph.users[name])
+        return {user.name for user in users if user.kind == "mask" and spikes >= set(user.inputs)}
 
     @cached_property
     def _own(self) -> Mapping[str, list[str]]:
@@ -191,11 +198,18 @@ class Patterns:
     def _steps(self, firings: tuple[Firing, ...], given: Mapping[str, Iterable[str]]) -> int:
         """Return how many time steps there are: potentials that something is given of.
 
-        Where lines of code are known, those of one line.
+        Where lines of code are known, those of one line: each that made what is given.
         """
         lines: Counter[Source] = Counter()
         first = {firing.potential: firing for firing in reversed(firings)}
         for potential in given or first:
-            place = self.arithmetic.places[first[potential]]
-            lines[place if place.line else Source()] += 1
+            made_of = self._multiplied(given.get(potential, ())) & first.keys() | {potential}
+            places = {self.arithmetic.places[first[each]] for each in made_of}
+            lines.update({place if place.line else Source() for place in places})
         return max(lines.values())
+
+    def _multiplied(self, names: Iterable[str]) -> set[str]:
+        """Return the potentials of the spikes of which products are made."""
+        ops, answers = [self.graph[name] for name in names], self.arithmetic.answers
+        read = {each for op in ops if op.kind == "mask" for each in op.inputs}
+        return {answers[name].firing.potential for name in read & answers.keys()}

@@ -112,6 +112,16 @@ KINDS = {
         charge=lambda state: 0.5 * state.v + state.x * (state.kept <= 0).to(state.x),
         keeps=lambda s, state: torch.relu(state.kept - 1) + 2 * s,
     ),
+    "a counter beside the threshold": Kind(
+        "what is compared counts the steps since a spike, as a refractory period does",
+        fire=lambda h, state: usual(h) * (state.kept <= 0).to(h),
+        keeps=lambda s, state: torch.relu(state.kept - 1) + 2 * s,
+    ),
+    "a counter that is ahead of the threshold": Kind(
+        "what is compared counts the steps since a spike, as a refractory period does",
+        fire=lambda h, state: usual(h) * (torch.relu(state.kept - 1) + 2 * state.last <= 0).to(h),
+        keeps=lambda _, state: torch.relu(state.kept - 1) + 2 * state.last,
+    ),
     "a reset two steps late": Kind(
         "the spike of step 0 enters the potential of step 2:"
         " a neuron's acts on the next step alone",
