@@ -12,6 +12,7 @@ import onnx
 import torch
 
 from snncc.frontends.build import Dynamic, Static, Value
+from snncc.frontends.onnx import masks
 from snncc.frontends.onnx.einsum import einsum
 from snncc.frontends.onnx.importer import Importer
 from snncc.frontends.onnx.proto import Node
@@ -295,5 +296,6 @@ OPERATORS: Mapping[str, Operator] = {
     "Softmax": _along("softmax.int"),
     "Sum": _total,
     "Where": _plain("where.self"),
+    masks.WRITTEN: masks.written,
 }
 """By the operator's name in the standard domain."""

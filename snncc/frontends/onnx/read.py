@@ -17,6 +17,7 @@ from snncc.frontends.onnx import limits
 from snncc.frontends.onnx.batches import that_agrees
 from snncc.frontends.onnx.bodies import with_bodies
 from snncc.frontends.onnx.importer import Importer
+from snncc.frontends.onnx.masks import with_masks
 from snncc.frontends.onnx.operators import OPERATORS
 from snncc.frontends.onnx.proto import Node, Place, flattened, open_model, short
 from snncc.frontends.onnx.scopes import Scopes
@@ -78,8 +79,9 @@ class _File:
     def __init__(self, place: Place, proto: onnx.ModelProto, asked: Asked) -> None:
         self.place = place
         self.asked = asked
-        self.nodes: tuple[Node, ...] = flattened(place, proto)
         self.stored = {each.name: each for each in proto.graph.initializer}
+        self.ends = [each.name for each in proto.graph.output]
+        self.nodes: tuple[Node, ...] = with_masks(flattened(place, proto), self.stored, self.ends)
         if len(self.stored) != len(proto.graph.initializer):
             raise place.damaged("two weights have one name")
         self.weights: dict[str, Value] = {}
@@ -89,7 +91,6 @@ class _File:
         numbers = [name for name, each in self.stored.items() if math.prod(each.dims) == 1]
         self.scopes = Scopes(self.nodes, self.stored, numbers)
         self.inputs = [each for each in proto.graph.input if each.name not in self.stored]
-        self.ends = [each.name for each in proto.graph.output]
         if not self.ends:
             raise place.damaged("it has no output")
         if len(self.inputs) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,98 @@ def test_noise_is_told_as_such(saved: Save) -> None:
     ]
     with pytest.raises(SnnccError, match="`noise`: it gives random numbers"):
         load_model(str(saved(model((2, 4), nodes))))
+
+
+def over_a_mask(*rows: onnx.NodeProto, perm: tuple[int, ...] = (1, 0)) -> list[onnx.NodeProto]:
+    """``y = x.clone(); y[x > 0.25] = rows``, as the exporter of programs writes it."""
+    return [
+        helper.make_node("Greater", ["x", "quarter"], ["mask"]),
+        helper.make_node("NonZero", ["mask"], ["axes"]),
+        helper.make_node("Transpose", ["axes"], ["places"], perm=perm),
+        helper.make_node("Reshape", ["mask", "line"], ["flat"]),
+        helper.make_node("Cast", ["flat"], ["ones"], to=TensorProto.INT64),
+        helper.make_node("ReduceSum", ["ones"], ["count"], keepdims=1),
+        *rows,
+        helper.make_node("ScatterND", ["x", "places", "rows"], ["y"]),
+    ]
+
+
+QUARTER: dict[str, Array] = {
+    "quarter": np.array(0.25, np.float32),
+    "number": np.array(0, np.float32),
+    "line": np.array([-1]),
+}
+REPEATED = (
+    helper.make_node("Expand", ["number", "count"], ["many"]),
+    helper.make_node("Reshape", ["many", "line"], ["rows"]),
+)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 4)])
+@pytest.mark.parametrize("number", [0.0, -0.5])
+def test_one_number_where_a_mask_holds(shape: tuple[int, ...], number: float, saved: Save) -> None:
+    stored = {**QUARTER, "number": np.array(number, np.float32)}
+    path = saved(model(shape, over_a_mask(*REPEATED), **stored))
+    assert set(kinds_of_equal(path, shape)) <= {"compare", "scale", "constant", "add", "mask"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([helper.make_node("Abs", ["many"], ["rows"]), REPEATED[0]][::-1], "`NonZero` has no"),
+        ([helper.make_node("Identity", ["row"], ["rows"])], "values of shape (3,) where a mask"),
+    ],
+)
+def test_other_values_where_a_mask_holds(
+    rows: list[onnx.NodeProto], said: str, saved: Save
+) -> None:
+    stored = {**QUARTER, "row": np.arange(3, dtype=np.float32)}
+    with pytest.raises(SnnccError, match=re.escape(said)):
+        load_model(str(saved(model((2, 5), over_a_mask(*rows), **stored)))).origin.graph()
+
+
+def test_a_mask_of_part_of_the_axes(saved: Save) -> None:
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["top"], axes=[1], keepdims=1),
+        helper.make_node("Greater", ["top", "quarter"], ["mask"]),
+        *over_a_mask(*REPEATED)[1:],
+    ]
+    with pytest.raises(SnnccError, match=re.escape("it writes where a mask of shape (2, 1) holds")):
+        load_model(str(saved(model((2, 5), nodes, **QUARTER)))).origin.graph()
+
+
+class Assigned(nn.Module):
+    """Neurons that are reset by ``v[v > 1] = 0``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, total = torch.zeros(x.shape[0], 8), torch.zeros(x.shape[0], 3)
+        for _ in range(4):
+            v = 0.5 * v + 3 * self.fc(x)
+            spikes = (v > 1).float()
+            v[v > 1] = 0.0
+            total = total + self.head(spikes)
+        return total / 4
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_reset_by_assignment_is_read_from_the_newer_exporter(
+    samples: int, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    network, path = Assigned().eval(), tmp_path / "net.onnx"
+    torch.onnx.export(network, (torch.zeros(samples, 6),), str(path), dynamo=True)
+    assert "NonZero" in {node.op_type for node in onnx.load(path).graph.node}
+    checked = check_model(load_model(str(path)))
+    assert checked.clean
+    (neuron,) = checked.graph.of_kind("neuron")
+    assert neuron.attributes()["v_reset"] == 0.0
+    x = RANDOM.uniform(-1, 1, (9, 6)).astype(np.float32)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(Executor(checked.graph).run(x).output, wanted, atol=1e-5)
