@@ -211,8 +211,11 @@ def _slice(found: Tracking, op: Any) -> Layout:
     before = found.of(op)
     if found.shape(op.name) == found.shape(op.inputs[0]):
         return before
+    taken, places = _fresh(found, op)[op.axis], found.shape(op.name)[op.axis]
     found.works_along(op, before[op.axis], "the axis that it takes places from")
-    return (*before[: op.axis], _fresh(found, op)[op.axis], *before[op.axis + 1 :])
+    if places > 1:  # one alone may be all the steps that there are
+        found.works_along(op, taken, f"what it takes of {_length(found, before[op.axis])} places")
+    return (*before[: op.axis], taken, *before[op.axis + 1 :])
 
 
 def _concat(found: Tracking, op: Any) -> Layout:

@@ -362,6 +362,20 @@ def test_a_sum_over_part_of_time() -> None:
     assert said[0] == "SNN150 `net.halves` (reshape) cuts time in pieces"
 
 
+def test_a_network_that_reads_some_of_the_frames() -> None:
+    said = refused(
+        op(ops.Input, "x", shape=(B, 4, 6)),
+        op(ops.Slice, "half", "x", axis=1, start=0, stop=2),
+        op(ops.Permute, "first", "half", order=(1, 0, 2)),
+        op(ops.Neuron, "lif", "first"),
+        op(ops.Sum, "total", "lif", axes=(0,)),
+        op(ops.Output, "y", "total"),
+    )
+    assert said == [
+        "SNN150 `net.half` (slice) mixes time steps: what it takes of 4 places holds time"
+    ]
+
+
 def test_a_sum_over_the_batch() -> None:
     said = refused(
         *shown(6),
