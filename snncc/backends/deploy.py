@@ -65,7 +65,6 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     """Return a network in the integers of a target; ``example_input`` is a batch of its input.
 
     ``batch_axis`` is 1 for an input ``[T, B, ...]``; samples are in front in ``data`` all the same.
-
     ``allow`` and ``policy`` let findings pass as for ``check_module``; ``encoder`` and ``head`` run
     on the ``host`` or the ``chip``. ``data``, ``[N, ...]``, calibrates scales. With ``fit_widths``
     no input can leave the widths of the target. With ``output`` the artefact is written there, with
@@ -79,10 +78,9 @@ def compile_module(  # noqa: PLR0913 - the options of the command
     require_weights(checked.graph, checked.name)
     shape, classes = sample_shape(checked.graph), classes_of(checked.graph)
     dataset = None if data is None else as_dataset(data, labels, shape, classes=classes)
-    samples = None if dataset is None else dataset.inputs
     compiled = compile_checked(
-        checked, target=chip, calibration=samples, weight_bits=weight_bits, sites=sites,
-        fit_widths=fit_widths,
+        checked, target=chip, calibration=None if dataset is None else dataset.inputs,
+        weight_bits=weight_bits, sites=sites, fit_widths=fit_widths,
     )  # fmt: skip
     if output is not None:
         made_of = {"source": {"name": checked.name}}
