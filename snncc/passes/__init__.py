@@ -20,6 +20,7 @@ from snncc.passes.merge_linear_chains import MergeLinearChains
 from snncc.passes.quantize import Quantize
 from snncc.passes.raise_currents import RaiseCurrents
 from snncc.passes.raise_neurons import RaiseNeurons
+from snncc.passes.raise_readouts import RaiseReadouts
 from snncc.passes.roll_levels import RollLevels
 from snncc.passes.to_steps import ToSteps
 from snncc.passes.unroll_levels import UnrollLevels
@@ -33,6 +34,7 @@ PASSES: Final[Mapping[str, type[Pass]]] = {
         DropSilent,
         RaiseNeurons,
         RaiseCurrents,
+        RaiseReadouts,
         GatherSteps,
         ToSteps,
         CheckSpikes,
@@ -54,6 +56,7 @@ RAISING: Final[tuple[Pass, ...]] = (
     DropSilent(),
     RaiseNeurons(),
     RaiseCurrents(),
+    RaiseReadouts(),
     Canonicalise(),
 )
 """From a graph as imported to one with neurons and currents, over all time steps."""

@@ -15,10 +15,14 @@ from snncc.diagnostics.core import Diagnostic, Rule
 from snncc.ir import domain as dom
 from snncc.ir.graph import Graph
 from snncc.passes.rules import NO_TIME_AXIS, TIME_AXES_DIFFER, TIME_MIXED, UNREADABLE_AXES
-from snncc.passes.rules_of_raising import UNRAISED_ARITHMETIC, UNRAISED_CURRENT
+from snncc.passes.rules_of_raising import (
+    UNRAISED_ARITHMETIC,
+    UNRAISED_CURRENT,
+    UNSUMMED_POTENTIAL,
+)
 from snncc.passes.spike_rules import FOREIGN_OP, UNFOLDED_SCALE
 
-CAUSES: Final = (UNRAISED_ARITHMETIC, UNRAISED_CURRENT)
+CAUSES: Final = (UNRAISED_ARITHMETIC, UNRAISED_CURRENT, UNSUMMED_POTENTIAL)
 """Rules that others follow from."""
 
 _OF_TIME: Final = (NO_TIME_AXIS, TIME_AXES_DIFFER, TIME_MIXED, UNREADABLE_AXES)

@@ -134,3 +134,71 @@ UNRAISED_CURRENT = rule(
     ```
     """,
 )
+
+UNSUMMED_POTENTIAL = rule(
+    "SNN148",
+    "unsummed-potential",
+    Severity.ERROR,
+    """
+    A potential leaks and never fires, as that of a readout layer does, and what the answer takes
+    of it is not its sum or mean over time, which is what is read from a chip at the end.
+
+    A potential that is written out in Python, `v = 0.9 * v + x`, is recognised behind the last
+    neurons where it is summed over time. The share that it keeps is one number between 0 and 1 for
+    the whole layer, the same in all time steps. Its last value is a weighted sum over time, in
+    which a step counts the less the earlier it is, and no readout weighs time steps. Its maximum
+    over time, or a softmax in each step, needs the potential of each step by itself. A network that
+    answers with one of these is trained with the mean instead, as is one that weighs the time steps
+    of its answer in another way.
+
+    Fails, because the maximum over time is no sum:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1 = nn.Linear(8, 16)
+            self.fc2 = nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            v, read, potentials = torch.zeros(2, 16), torch.zeros(2, 4), []
+            for _ in range(4):
+                v = 0.5 * v + self.fc1(x)
+                spikes = (v > 1).float()
+                v = v * (1 - spikes)
+                read = 0.9 * read + self.fc2(spikes)
+                potentials.append(read)
+            return torch.stack(potentials).max(0)[0]
+    ```
+
+    Mended:
+
+    ```python
+    import torch
+    from torch import Tensor, nn
+
+    example_input = (2, 8)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1 = nn.Linear(8, 16)
+            self.fc2 = nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            v, read, potentials = torch.zeros(2, 16), torch.zeros(2, 4), []
+            for _ in range(4):
+                v = 0.5 * v + self.fc1(x)
+                spikes = (v > 1).float()
+                v = v * (1 - spikes)
+                read = 0.9 * read + self.fc2(spikes)
+                potentials.append(read)
+            return torch.stack(potentials).mean(0)
+    ```
+    """,
+)

@@ -51,4 +51,4 @@ def test_the_first_example_fails_and_the_second_is_mended(rule: Rule) -> None:
 
 
 def test_rules_are_shown() -> None:
-    assert len(RULES) == 15
+    assert len(RULES) == 16
