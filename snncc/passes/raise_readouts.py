@@ -92,7 +92,9 @@ class _Raising:
             shares = shares_of(layer, steps)
             part = part_of(shares)
             if part is None:
-                self._refuse(op, total, layer, shares)
+                # A sum of some steps alone has no potential in it.
+                if len({share for share in shares if share}) > 1:
+                    self._refuse(op, total, layer, shares)
                 return
             parts.append(part)
         if any(part.keeps for part in parts):

@@ -264,6 +264,23 @@ def test_what_reads_the_sum_is_told_by_itself() -> None:
     assert not codes & {"SNN148", "SNN150"}
 
 
+class Late(Readout):
+    """The spikes of some time steps are added up: there is no potential in that."""
+
+    def updated(self, read: Any, spikes: Tensor) -> Any:
+        return self.fc2(spikes)
+
+    def answer(self, every: list[Tensor]) -> Tensor:
+        return every[1] + every[3]
+
+
+def test_a_sum_of_some_steps_is_no_readout_layer() -> None:
+    module = Late(Style())
+    codes = {d.rule.code for d in checked(module, images(module.style)[:2]).diagnostics}
+    assert "SNN150" in codes
+    assert "SNN148" not in codes
+
+
 def test_integers_answer_as_the_floats_do() -> None:
     module = Readout(Style(T=6, keep=0.9)).eval()
     x = images(module.style)
