@@ -1,7 +1,5 @@
 """What a NIR file leaves to its reader: time steps, integration, reset and comparison.
 
-from snncc.ir.claims import MOST_STEPS
-
 NIR writes a neuron as ``tau dv/dt = v_leak - v + r i`` with a jump to ``v_reset``; the frameworks
 compute time steps. Each has its own way from one to the other, its exporter writes ``tau`` and
 ``r`` in its own units, and the file does not say whose it is:
