@@ -72,7 +72,8 @@ def _hold(file: IO[bytes], allowed: int, depth: int) -> None:
             message = f"unpacks to {claimed:,} bytes, wanted at most {allowed:,} for its size"
             raise BombError(message)
         _hold_end(file)
-        for each in members:
+        # In the order of their places: an archive in another one is then read once, front to back.
+        for each in sorted(members, key=lambda each: each.header_offset):
             _hold_member(archive, each, allowed, depth)
 
 
@@ -107,6 +108,8 @@ def _hold_member(
     if depth < _DEEPEST and not member.is_dir():
         with archive.open(member) as inner:
             if inner.read(len(_ZIP)) == _ZIP:
+                if not stored:
+                    raise BombError(f"has the packed member `{name}`, itself an archive")
                 inner.seek(0)
                 _hold(inner, allowed, depth + 1)
 

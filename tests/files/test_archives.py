@@ -39,6 +39,30 @@ def test_an_archive_in_an_archive(tmp_path: Path) -> None:
         hold_archive(outer, FEW)
 
 
+def test_a_packed_archive_in_an_archive(tmp_path: Path) -> None:
+    """Each member of it would be looked for from its first byte on: hours, for a small file."""
+    inner = archive(tmp_path / "inner.zip", {"a": bytes(10)}).read_bytes()
+    outer = archive(tmp_path / "outer.zip", {"constants/c.pt": inner})
+    with pytest.raises(BombError, match=r"packed member `constants/c\.pt`, itself"):
+        hold_archive(outer, OF_NETWORKS)
+
+
+def test_members_are_met_in_the_order_of_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an archive in another says last would else be read from its first byte on, too."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
+        for name in "abc":
+            made.writestr(name, b"")
+        made.filelist.reverse()
+    met: list[str] = []
+    monkeypatch.setattr(
+        "snncc.files.archives._hold_member", lambda _, member, *rest: met.append(member.filename)
+    )
+    hold_archive(tmp_path / "a.zip", OF_NETWORKS)
+    assert met == ["a", "b", "c"]
+
+
 def test_texts_are_parsed_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snncc.files.archives.MOST_TEXT", 1 << 10)
     made = archive(tmp_path / "a.zip", {"model.json": bytes(1 << 11)}, zipfile.ZIP_STORED)
