@@ -92,9 +92,9 @@ def _linear(op: Any, made: _Map, arrays: Mapping[str, Array]) -> _Window:
 def _pool(op: Any, made: _Map, arrays: Mapping[str, Array]) -> _Window:
     """The sum of each window; what it is divided by is counted beside it."""
     kernel = made.reach.places if op.kind == "sum" else op.kernel
-    stride, padding = getattr(op, "stride", kernel), getattr(op, "padding", (0,) * len(kernel))
-    channels = len(made.weight)
-    return np.ones((channels, 1, *kernel)), channels, stride, padding, (1,) * len(kernel)
+    ones, channels = (1,) * len(kernel), len(made.weight)
+    stride, padding = getattr(op, "stride", ones), getattr(op, "padding", (0,) * len(kernel))
+    return np.ones((channels, 1, *kernel)), channels, stride, padding, ones
 
 
 _WINDOWS: dict[str, Callable[[Any, _Map, Mapping[str, Array]], _Window]] = {

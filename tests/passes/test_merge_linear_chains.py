@@ -347,6 +347,10 @@ POOLED: dict[str, tuple[tuple[Op, ...], str]] = {
     "all places, conv": ((WHOLE, conv("z", "g", "w1")), "conv"),
     "pool, conv, pool": ((pool("p", "s"), conv("c", "p", "w1"), pool("z", "c", kernel=(3, 3),
                                                                     stride=(1, 1))), "conv"),
+    "all places, pool that steps, padded conv": (
+        (WHOLE, pool("p", "g", kernel=(1, 1), stride=(6, 6)),
+         conv("z", "p", "w3", 2, stride=(3, 3))), "conv",
+    ),
     "conv, pool": ((conv("c", "s", "w3", 1, bias="bias"), pool("z", "c")), "conv"),
     "conv, pool, conv": (
         (conv("c", "s", "w3"), norm("n", "c"), pool("p", "n"), conv("z", "p", "w1")), "conv",
