@@ -22,7 +22,7 @@ from snncc.frontends import aten_writes as writes
 from snncc.frontends.aten_signs import as_number
 from snncc.frontends.build import Builder, Dynamic, Static, Value, number, sizes
 from snncc.ir import ops
-from snncc.ir.graph import Shape
+from snncc.ir.graph import IRError, Shape
 
 Arguments: TypeAlias = Mapping[str, Any]
 Converter: TypeAlias = Callable[[Builder, Arguments, Shape], Any]
@@ -155,6 +155,8 @@ def _adaptive_avg_pool(axes: int) -> Converter:
 
 
 def _scaled(b: Builder, x: Value, factor: float) -> Value:
+    if not math.isfinite(factor):
+        raise IRError(f"it multiplies by {factor}, wanted a number")
     return x if factor == 1 else b.emit(ops.Scale, x, factor=float(factor))
 
 

@@ -18,7 +18,7 @@ import torch
 from snncc.frontends.build import Builder, Dynamic, Signed, Static, Value, number
 from snncc.ir import ops
 from snncc.ir.compare import Compare
-from snncc.ir.graph import Shape
+from snncc.ir.graph import IRError, Shape
 
 Arguments: TypeAlias = Mapping[str, Any]
 Converter: TypeAlias = Callable[[Builder, Arguments, Shape], Any]
@@ -39,8 +39,10 @@ def as_number(x: Operand) -> float | None:
 def compared(b: Builder, x: Dynamic, mark: float, strict: bool) -> Dynamic:
     """Return whether a value is at a mark, or above it, and note what that is.
 
-    Bounds beyond the mark on both sides change nothing of it.
+    Bounds beyond the mark on both sides change nothing of it. Raises ``IRError`` for no number.
     """
+    if not math.isfinite(mark):
+        raise IRError(f"it compares with {mark}, wanted a number")
     known = b.bounded.get(x.name)
     inside = known and (
         known.low <= mark < known.high if strict else known.low < mark <= known.high

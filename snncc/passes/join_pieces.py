@@ -6,6 +6,7 @@ from there. Here such a place becomes the value that was written to it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +50,16 @@ class JoinPieces(Pass):
 
 
 def uniform(weights: Weights, op: Any) -> float | None:
-    """Return the one number that a constant holds in all its places; None for any other op."""
+    """Return the one number that a constant holds in all its places; None for any other op.
+
+    None as well for infinity and NaN, with which no arithmetic is exact.
+    """
     value = weights[op.value] if op.kind == "constant" else None
     if value is None or isinstance(value, Absent) or value.size == 0:
         return None
     first = value[(0,) * value.ndim]
-    return float(first) if not any(value.strides) or (value == first).all() else None
+    alike = not any(value.strides) or (value == first).all()
+    return float(first) if alike and math.isfinite(first) else None
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -12,10 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from snncc.diagnostics.core import SnnccError
 from snncc.frontends.aten_signs import FUNCTIONS
 from snncc.frontends.torch_export import trace
 from snncc.ir.graph import Graph
 from snncc.ir.interpret import interpret
+from snncc.passes.join_pieces import uniform
 
 Function = Callable[[Tensor], Tensor]
 
@@ -153,3 +157,28 @@ def test_whatever_is_made_of_a_sign(seed: int) -> None:
 
 def test_the_table_knows_torchs_operators() -> None:
     assert all(hasattr(torch.ops.aten, name.removeprefix("aten.")) for name in FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: x * math.inf, "`aten.mul` cannot be represented: it multiplies by inf"),
+        (lambda x: x * torch.full((1,), math.nan), "it multiplies by nan, wanted a number"),
+        (lambda x: torch.add(x, x, alpha=math.inf), "it multiplies by inf, wanted a number"),
+        (
+            lambda x: (x >= math.inf).float(),
+            "`aten.ge` cannot be represented: it compares with inf",
+        ),
+    ],
+)
+def test_what_is_no_number_is_refused(function: Function, reason: str) -> None:
+    with pytest.raises(SnnccError, match=re.escape(reason)):
+        traced(function)
+
+
+def test_infinite_constants_are_no_numbers() -> None:
+    """Exact arithmetic on them would break off."""
+    graph = traced(lambda x: (x > 0).float() + math.inf)
+    stored = graph.of_kind("constant")
+    assert stored
+    assert all(uniform(graph.weights, each) is None for each in stored)
