@@ -361,3 +361,9 @@ CONVERTERS: Mapping[str, Converter] = {
     **{name: signs.known_or(name, _OPERATORS.get(name)) for name in signs.FUNCTIONS},
 }
 """By namespace and operator; all overloads of an operator share one function."""
+
+
+def by_result(target: str, made: object) -> str:
+    """Return the name of an operator as its result has it: true and true make true, not 2."""
+    of_truths = isinstance(made, torch.Tensor) and made.dtype is torch.bool
+    return "aten.logical_or" if target == "aten.add" and of_truths else target

@@ -19,7 +19,7 @@ from torch.fx import Node
 
 from snncc.diagnostics.core import Diagnostic, Severity, SnnccError
 from snncc.frontends import rules
-from snncc.frontends.aten import CONVERTERS
+from snncc.frontends.aten import CONVERTERS, by_result
 from snncc.frontends.aten_views import FILLED
 from snncc.frontends.build import Builder, Dynamic, Static, Value
 from snncc.frontends.prepare import Prepared, prepared, quiet
@@ -214,7 +214,7 @@ class _Conversion:
         return Dynamic(name, shape)
 
     def _call(self, node: Node) -> Any:
-        target = operator_name(node.target)
+        target = by_result(operator_name(node.target), node.meta.get("val"))
         if target == "_operator.getitem":
             made, index = self._values[node.args[0]], node.args[1]  # type: ignore[index]
             if made is _REFUSED:

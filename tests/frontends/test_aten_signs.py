@@ -63,6 +63,8 @@ ONE: dict[str, Function] = {
     "not less": lambda x: torch.logical_not(x < 0).to(x.dtype),
     "one less": lambda x: 1 - (x < 0).to(x.dtype),
     "either": lambda x: torch.logical_or(x > 0, x == 0).to(x.dtype),
+    "sum of truths": lambda x: ((x > 0) + (x >= 0)).to(x.dtype),
+    "truth, twice": lambda x: ((x > 0) + (x > 0)).to(x.dtype),
     "ge": lambda x: torch.ge(x, 0).to(x.dtype),
     "ceiling": lambda x: torch.clamp(torch.ceil(x), 0, 1),
     "floor": lambda x: torch.clamp(torch.floor(x), 0, 1),
