@@ -127,10 +127,18 @@ class _Copies:
     def _shares(
         self, fork: _Fork, spikes: Iterable[str], closed: Container[str]
     ) -> Iterator[_Share]:
-        """Yield each place where a first spike is read, or what several layers make alike of it."""
+        """Yield each place where a first spike is read, or what several layers make alike of it.
+
+        Each value is looked at once: there are many ways through the sums of a residual network.
+        """
         waiting = [(name, self._alike(name, fork)) for name in spikes]
+        seen = set[tuple[str, frozenset[tuple[str, frozenset[str]]]]]()
         while waiting:
             name, alike = waiting.pop()
+            known = name, frozenset(alike.items())
+            if known in seen:
+                continue
+            seen.add(known)
             for reader, at in self._readers.get(name, ()):
                 if reader not in closed:
                     share = _Share(name, reader, at, self._owners(alike, reader, at))

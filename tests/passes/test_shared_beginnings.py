@@ -174,3 +174,32 @@ def test_a_layer_that_reads_potential_and_spike_of_another_is_no_second_one() ->
 
     graph = until_neurons(Gated())
     assert begun_apart(graph)[0] is graph
+
+
+def test_what_is_shared_behind_a_first_spike_is_walked_once() -> None:
+    """There are two ways through each sum of a residual network, a trillion through forty."""
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc = nn.Linear(4, 4)
+
+        def behind(self, x: Tensor) -> Tensor:
+            for _ in range(40):
+                x = x + self.fc(x)
+            return x
+
+        def forward(self, x: Tensor) -> Tensor:
+            s = (x >= 1).to(x)
+            first, out = self.behind(s), []
+            for kind in (Kind(0.5), Kind(0.75)):
+                v, total = x - s, first
+                for _ in range(2):
+                    fired, v = step(kind, v, x)
+                    total = total + self.behind(fired)
+                out.append(total)
+            return torch.stack(out).sum(0)
+
+    graph = run_passes(trace(Residual(), torch.zeros(2, 4)), FRONT).graph
+    assert len(graph.of_kind("neuron")) == 2
