@@ -173,9 +173,15 @@ def cast(b: Builder, x: Value, dtype: torch.dtype | None, out: Shape) -> Any:
     if dtype is not torch.bool and isinstance(x, Dynamic) and b.made(x).kind == "count":
         return x
     known = b.signs.get(x.name) if isinstance(x, Dynamic) else None
-    if dtype is not torch.bool and known and all(each.is_integer() for each in known.values):
+    if dtype is not torch.bool and known and all(_holds(dtype, each) for each in known.values):
         return x
     return truth(b, x, out) if dtype is torch.bool else NotImplemented
+
+
+def _holds(dtype: torch.dtype, number: float) -> bool:
+    """Whether an integer type has a number: one without a sign turns -1 into its largest."""
+    limits = torch.iinfo(dtype)
+    return number.is_integer() and limits.min <= number <= limits.max
 
 
 _ABOVE = {"gt": True, "ge": False, "greater": True, "greater_equal": False}

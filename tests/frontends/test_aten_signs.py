@@ -112,6 +112,13 @@ NONE: dict[str, Function] = {
 }
 
 
+def test_a_sign_goes_into_integers_that_have_one() -> None:
+    """Without a sign -1 becomes 255."""
+    graph = traced(lambda x: torch.sign(x).to(torch.int8).float())
+    assert_equal(graph, lambda x: torch.sign(x))
+    assert traced(lambda x: torch.sign(x).to(torch.uint8).float()).of_kind("foreign")
+
+
 @pytest.mark.parametrize("name", NONE)
 def test_what_is_no_step_function_stays(name: str) -> None:
     """More than one value or number: nothing is claimed of it."""
