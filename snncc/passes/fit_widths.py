@@ -21,8 +21,8 @@ from snncc.passes.quantize import LayerScales, Quantize, Quantized
 from snncc.passes.rules_of_quantizing import COARSER_TO_FIT
 
 _MOST_ROUNDS = 8
-_MARGIN = 1.002
-"""Rounding weights moves a bound by a little."""
+_MARGIN = 0.002
+"""Rounding weights moves a bound by a little; each round that it does takes twice as much."""
 
 _ON = ("repeat", "reshape", "permute", "slice", "expand", "pad", "avg_pool")
 """What hands an input on to the first weights."""
@@ -37,6 +37,11 @@ class _Fit:
     coarser: Mapping[str, Array]
     lost: float
 
+    @property
+    def proved(self) -> bool:
+        """Whether no input drives a layer out of its width."""
+        return all(layer.plan.proved for layer in self.made.layers)
+
 
 def fitted(options: Quantize, graph: Graph) -> Quantized:
     """Return the integers of a float step graph, coarser where only so every width is proved.
@@ -48,7 +53,7 @@ def fitted(options: Quantize, graph: Graph) -> Quantized:
         return best.made
     while best.options.input_bits > 2:
         fewer = _fit(replace(options, input_bits=best.options.input_bits - 1), graph)
-        if fewer.lost >= best.lost:
+        if fewer.lost >= best.lost or (best.proved and not fewer.proved):
             break
         best = fewer
     return replace(best.made, found=(*best.made.found, *_notes(options, best, graph)))
@@ -58,20 +63,20 @@ def _fit(options: Quantize, graph: Graph) -> _Fit:
     """Make units coarser until all widths are proved, or no further round helps."""
     coarser: dict[str, Array] = {}
     made = options.quantize(graph)
-    for _ in range(_MOST_ROUNDS):
+    for spent in range(_MOST_ROUNDS):
         wide = [layer for layer in made.layers if not layer.plan.proved]
         if not wide:
             break
         for layer in wide:
-            factor = _needed(layer, made.graph)
+            factor = _needed(layer, made.graph, 1 + _MARGIN * 2**spent)
             coarser[layer.name] = coarser.get(layer.name, np.ones(1)) * factor
         made = replace(options, coarser=coarser).quantize(graph)
     return _Fit(options, made, coarser, _lost(options, graph, made.graph))
 
 
-def _needed(layer: LayerScales, integer: Graph) -> Array:
+def _needed(layer: LayerScales, integer: Graph, margin: float) -> Array:
     """Return by how much the units of a layer have to grow, one number or one a channel."""
-    over = layer.plan.bound / layer.plan.limit * _MARGIN
+    over = layer.plan.bound / layer.plan.limit * margin
     reach = _reach(integer, integer[layer.name])
     share = np.ones(1) if reach is None else reach / reach.max()
     return np.maximum(share * over, 1.0)

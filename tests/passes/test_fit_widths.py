@@ -142,3 +142,10 @@ def test_spikes_are_nearer_than_with_coarser_weights_alone() -> None:
     )
     assert shared > 0.97
     assert shared > alike
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_every_width_of_the_input_is_proved(bits: int) -> None:
+    """Where rounding of weights keeps a bound above the limit, later rounds go further."""
+    graph, x = perceptron(inputs=784), pixels(784)
+    assert _fit(options(graph, x, input_bits=bits), graph).proved
