@@ -91,10 +91,7 @@ class LinearSteps:
 
     def _places(self, name: str) -> Shape:
         """Return the shape of a value without leading axes of one place."""
-        shape = self._graph.type_of(name).shape
-        while shape[:1] == (1,):
-            shape = shape[1:]
-        return shape
+        return without_lead(self._graph.type_of(name).shape)
 
     def number(self, name: str) -> Fraction | None:
         """Return the one number that a value is in all its places, None where it is none."""
@@ -286,3 +283,10 @@ def _differs(share: Fraction, usual: Fraction, step: int) -> str:
         f"the share of the current that is kept differs from step to step: {float(usual):.6g},"
         f" then {float(share):.6g} in step {step}"
     )
+
+
+def without_lead(shape: Shape) -> Shape:
+    """Return a shape without its leading axes of one place."""
+    while shape[:1] == (1,):
+        shape = shape[1:]
+    return shape

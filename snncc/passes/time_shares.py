@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-from snncc.ir.graph import Graph, Op, Shape
+from snncc.ir.graph import Graph, Op
 from snncc.ir.layouts import Roles, track
-from snncc.passes.linear_steps import LinearSteps
+from snncc.passes.linear_steps import LinearSteps, without_lead
 from snncc.passes.rounding import at_most_one, is_same
 
 _ONE = Fraction(1)
@@ -148,9 +148,9 @@ class TimeShares:
 
     def _is_added_to(self, total: str, stored: str, between: set[str]) -> bool:
         """Whether a stored tensor is added where axes stand as they do in the sum."""
-        shape = _without_lead(self.graph.type_of(total).shape)
+        shape = without_lead(self.graph.type_of(total).shape)
         users = [each for each in self.graph.users[stored] if each.name in between]
-        return all(_without_lead(self.graph.type_of(each.name).shape) == shape for each in users)
+        return all(without_lead(self.graph.type_of(each.name).shape) == shape for each in users)
 
     def _way(self, name: str) -> Iterator[Any]:
         """Yield what makes a value of the time step that it is taken from."""
@@ -159,12 +159,6 @@ class TimeShares:
             yield op.kind, op.weight_names
             op = self.graph[op.inputs[0]]
         yield op.inputs
-
-
-def _without_lead(shape: Shape) -> Shape:
-    while shape[:1] == (1,):
-        shape = shape[1:]
-    return shape
 
 
 def shares_of(layer: Layer, steps: int) -> list[Fraction]:
